@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""The control plane's static pods: what runs, against what kubeadm would write for the inventory as it is now."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, ClassVar, Dict, List, Sequence, Tuple
+
+from ansible_collections.weft.platform.plugins.module_utils._change import Change, Value, diff
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _api, _observe, _yaml
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._files import write
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._observe import COMPONENTS, ETC
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import Document, find, kubeadm
+from ansible_collections.weft.platform.plugins.module_utils._resource import Resource
+
+#: Flags of etcd that count only before its first start, and differ between members.
+ETCD_FIRST_START = ("--initial-cluster", "--initial-cluster-state")
+#: How long a component may take to be healthy again, in seconds.
+PATIENCE = 180.0
+
+
+class StaticPods(Resource):
+    """Manifests of the API server, controller manager, scheduler and etcd, each restarted alone.
+
+    Spec: config (kubeadm's InitConfiguration and ClusterConfiguration of this machine).
+    """
+
+    type: ClassVar[str] = "static_pods"
+
+    def observe(self) -> Value:
+        """{component: manifest}, the command line as a mapping; {} before the machine is a control plane."""
+        if not self.relevant():
+            return {}
+        return {name: shape(name, _observe.manifest(name)) for name in self.names()}
+
+    def desired(self) -> Value:
+        """What kubeadm renders now, in the same shape."""
+        return {name: shape(name, _yaml.load(text)) for name, text in self.rendered().items()}
+
+    def relevant(self) -> bool:
+        """Whether there is something to compare: a machine that joins gets its manifests by joining."""
+        found = _observe.membership()
+        return found.member and found.role == _observe.CONTROL_PLANE
+
+    def names(self) -> Tuple[str, ...]:
+        """The components, in the order in which they are changed."""
+        local = not (find(self.spec["config"], "ClusterConfiguration").get("etcd") or {}).get("external")
+        return (*(("etcd",) if local else ()), *COMPONENTS)
+
+    def documents(self) -> List[Document]:
+        """The configuration at the version that runs: versions move by the upgrade playbook only."""
+        live = _observe.version(_observe.CONTROL_PLANE)
+        out: List[Dict[str, Any]] = [dict(document) for document in self.spec["config"]]
+        for document in out:
+            if live and document.get("kind") == "ClusterConfiguration":
+                document["kubernetesVersion"] = live
+        return list(out)
+
+    def changes(self, observed: Value) -> List[Change]:
+        """Field by field; each says which component restarts."""
+        if not observed:
+            return []
+        desired = self.desired()
+        out: List[Change] = []
+        for name in self.names():
+            before, after = {name: observed[name]}, {name: desired[name]}
+            out += diff(self.subject, before, after, f"restart {name}")
+        return out
+
+    def rendered(self) -> Dict[str, str]:
+        """Manifest texts by component, as kubeadm would write them."""
+        with tempfile.TemporaryDirectory(dir="/run", prefix="weft-") as folder:
+            environment = {"KUBEADM_INIT_DRYRUN_DIR": folder}
+            kubeadm(["init", "phase", "control-plane", "all", "--dry-run"], self.documents(), environment)
+            if "etcd" in self.names():
+                kubeadm(["init", "phase", "etcd", "local", "--dry-run"], self.documents(), environment)
+            return {name: text_of(Path(folder), name) for name in self.names()}
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Bring kubeadm's own record up to date, then change one component after the other.
+
+        The record comes first: when this is cut short, the manifests still differ and the next run does both again.
+
+        Raises:
+            KubeadmError: a component is not healthy with its new manifest; the old one was put back.
+        """
+        kubeadm(["init", "phase", "upload-config", "kubeadm"], self.documents())
+        touched = {str(change.field[0]) for change in changes}
+        rendered = self.rendered()
+        for name in self.names():
+            if name in touched:
+                self.replace(name, keep_first_start(name, rendered[name]))
+
+    def replace(self, name: str, text: str) -> None:
+        """Write a manifest and wait until what runs is healthy; else put the old one back.
+
+        Raises:
+            KubeadmError: it did not become healthy.
+        """
+        path = ETC / "manifests" / f"{name}.yaml"
+        old = path.read_text() if path.exists() else None
+        since = time.time()
+        write(path, text, beside=ETC)
+        if self.healthy(name, since):
+            return
+        if old is not None:
+            write(path, old, beside=ETC)
+            self.healthy(name, time.time())
+        raise KubeadmError(
+            f"{name} was not healthy {PATIENCE:.0f} s after its manifest had changed on "
+            f"{self.machine or 'this machine'}; the old manifest was put back. "
+            f"Its output is below /var/log/pods/kube-system_{name}-*"
+        )
+
+    def healthy(self, name: str, since: float) -> bool:
+        """Wait until a process of the component younger than `since` says that it is ready."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if started(name, since) and _api.healthy(*health(name)):
+                return True
+            time.sleep(0.5)
+        return False
+
+
+def health(name: str) -> Tuple[str, int, str, bool]:
+    """Address, port, path and TLS of a component's health check (fixed by kubeadm, but for the API server's port)."""
+    port = int(_observe.arguments("kube-apiserver").get("--secure-port", 6443))
+    return {
+        "kube-apiserver": ("127.0.0.1", port, "/readyz", True),
+        "kube-controller-manager": ("127.0.0.1", 10257, "/healthz", True),
+        "kube-scheduler": ("127.0.0.1", 10259, "/readyz", True),
+        "etcd": ("127.0.0.1", 2381, "/readyz", False),
+    }[name]
+
+
+def started(name: str, since: float) -> bool:
+    """Whether a process with this program's name began at or after `since` (seconds of the epoch)."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    with open("/proc/uptime") as file:
+        boot = time.time() - float(file.read().split()[0])
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            program = (folder / "cmdline").read_bytes().split(b"\0")[0].decode("utf-8", "replace")
+            if os.path.basename(program) != name:
+                continue
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            continue
+        if boot + int(fields[19]) / ticks >= since - 1:
+            return True
+    return False
+
+
+def text_of(folder: Path, name: str) -> str:
+    """A manifest that kubeadm wrote below its dry-run folder."""
+    for path in folder.rglob(f"{name}.yaml"):
+        return path.read_text()
+    raise KubeadmError(f"kubeadm rendered no manifest of {name} below {folder}")
+
+
+def shape(name: str, manifest: Any) -> Any:
+    """A manifest for comparison: the command line as {"program": ..., "--flag": value}; None when there is none."""
+    if manifest is None:
+        return None
+    for container in manifest.get("spec", {}).get("containers", []):
+        if not container.get("command"):
+            continue
+        program, flags = _yaml.flags(container["command"])
+        if name == "etcd":
+            flags = {flag: value for flag, value in flags.items() if flag not in ETCD_FIRST_START}
+        container["command"] = {"program": program, **flags}
+    manifest.pop("status", None)
+    (manifest.get("metadata") or {}).pop("creationTimestamp", None)
+    return manifest
+
+
+def keep_first_start(name: str, text: str) -> str:
+    """etcd's new manifest with the first-start flags of the one that runs; other manifests as they are."""
+    if name != "etcd":
+        return text
+    live = _observe.arguments("etcd")
+    kept = [f"    - {flag}={live[flag]}" for flag in ETCD_FIRST_START if flag in live]
+    lines = [line for line in text.split("\n") if not line.strip().startswith("- --initial-cluster")]
+    at = next((index for index, line in enumerate(lines) if line.strip() == "- etcd"), None)
+    if at is None:
+        raise KubeadmError("kubeadm's manifest of etcd has no command")
+    return "\n".join([*lines[: at + 1], *kept, *lines[at + 1 :]])
+
