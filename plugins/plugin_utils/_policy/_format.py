@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""A verdict where people look: text, Markdown for a comment, JSON, SARIF 2.1.0 and JUnit XML.
+
+Every error says where it is, what is wrong, which rule says so, who could make the change and how to go on.
+Whatever comes from the repository goes through `_text`, so that it stays text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, show_path
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _text as text
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    CONTENT,
+    ERROR,
+    INVALID,
+    NOT_PERMITTED,
+    POLICY,
+    WARN,
+    Finding,
+    PolicyError,
+    Verdict,
+)
+
+#: Hidden in a comment, so that the next verdict finds it and writes over it (a link target that nothing refers to:
+#: Bitbucket shows HTML comments).
+MARKER = "[//]: # (weft/policy: this comment is updated, not repeated)"
+
+#: Kinds of a finding in words.
+KIND_WORDS = {
+    INVALID: "not valid",
+    NOT_PERMITTED: "not permitted",
+    CONTENT: "against a content rule",
+    POLICY: "policy",
+    ERROR: "could not be judged",
+}
+_MARKDOWN_LIMIT = 60_000  # characters; GitHub takes 65,536
+_WIDTH = 72  # columns; Git puts "remote: " before what a hook says
+_MANY = 20  # lines of what does not stand in the way
+_MOST = 200  # things in the way that are shown in full in text
+
+
+class _Groups(NamedTuple):
+    """The findings by what they mean to the reader."""
+
+    blocking: list[Finding]
+    warnings: list[Finding]
+    notes: list[Finding]
+    known: list[Finding]
+
+
+def _groups(verdict: Verdict) -> _Groups:
+    groups = _Groups([], [], [], [])
+    for finding in verdict.findings:
+        if finding.prohibits:
+            groups.blocking.append(finding)
+        elif not finding.new:
+            groups.known.append(finding)
+        else:
+            (groups.warnings if finding.severity == WARN else groups.notes).append(finding)
+    return groups
+
+
+def show(verdict: Verdict, form: str, everything: bool = False) -> str:
+    """The verdict in one of FORMS.
+
+    Args:
+        verdict: what to show.
+        form: "text", "markdown", "json", "sarif" or "junit".
+        everything: show in text also what does not stand in the way, in full.
+
+    Raises:
+        PolicyError: the form is unknown.
+    """
+    if form == "text":
+        return as_text(verdict, everything)
+    maker = FORMS.get(form)
+    if maker is None:
+        raise PolicyError(f"no form {form!r}; there are {', '.join(sorted(FORMS))}")
+    return maker(verdict)
+
+
+def summary(verdict: Verdict) -> str:
+    """One line of at most 140 characters, for a commit status."""
+    if verdict.permitted:
+        by = f" by {len(verdict.approvals)} approval{_s(verdict.approvals)}" if verdict.approvals else ""
+        return f"permitted: {len(verdict.changes)} change{_s(verdict.changes)}{by}"
+    blocking = _groups(verdict).blocking
+    if not blocking:
+        return "prohibited"
+    more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
+    room = 140 - len("prohibited: ") - len(more)
+    return f"prohibited: {text.cut(text.visible(blocking[0].message), room)}{more}"
+
+
+def _s(items: Sequence[object]) -> str:
+    return "" if len(items) == 1 else "s"
+
+
+def _where(origin: Origin | None) -> str:
+    if origin is None:
+        return "the whole change"
+    return text.visible(origin.file) + (f":{origin.line}" if origin.line else "")
+
+
+def _what(change: Change) -> tuple[str, str, str]:
+    """(what is changed, value before, value after) for people; a side that is absent is ""."""
+    shown = change.masked()
+    name = change.subject.name if change.subject.type in ("variable", "path") else str(change.subject).split("@")[0]
+    if change.subject.type == "path":
+        name = f"file {name}"
+    field = show_path(change.field)
+    whole = f"{name}{'' if not field or field.startswith('[') else ' '}{field}"
+    before = "" if shown.before is ABSENT else text.value(shown.before)
+    after = "" if shown.after is ABSENT else text.value(shown.after)
+    return text.visible(whole), before, after
+
+
+def _arrow(change: Change) -> str:
+    what, before, after = _what(change)
+    if change.subject.type == "path":
+        return f"{what}: {change.action}"
+    if not before or not after:
+        return f"{what}: {change.action} {before or after}"
+    return f"{what}: {before} -> {after}"
+
+
+def _scope(change: Change) -> str:
+    return text.visible(change.subject.scope)
+
+
+def who_could(finding: Finding) -> str:
+    """ "role platform or user mona", from ("role:platform", "user:mona")."""
+    names = []
+    for one in finding.who_could:
+        kind, colon, name = one.partition(":")
+        names.append(f"{kind} {text.login(name)}" if colon else text.login(one))
+    return " or ".join(names) or "nobody"
+
+
+def _people(verdict: Verdict) -> str:
+    return _some([f"{text.login(login)} ({text.visible(how)})" for login, how in verdict.people]) or "nobody known"
+
+
+def _approvals(verdict: Verdict) -> str:
+    return _some([text.login(login) for login in verdict.approvals]) or "none"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return ", ".join(names[:_MANY]) + more
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def as_text(verdict: Verdict, everything: bool = False) -> str:
+    """For a terminal or a Git client: plain lines, no colours, every character visible."""
+    groups = _groups(verdict)
+    lines = [_headline(verdict, groups), ""]
+    shown = groups.blocking if everything else groups.blocking[:_MOST]
+    for number, finding in enumerate(shown, 1):
+        lines += [*_finding_text(number, finding), ""]
+    if len(shown) < len(groups.blocking):
+        lines += [f"And {len(groups.blocking) - len(shown)} more; the JSON form has all of them.", ""]
+    for title, findings in _asides(groups):
+        lines += [*_aside_text(title, findings, everything), ""]
+    if verdict.deltas:
+        lines.append("What this does to the policy itself:")
+        for delta in verdict.deltas:
+            lines += _wrapped("  ", f"{text.visible(delta.direction)}: {text.visible(delta.message)}")
+        lines.append("")
+    if everything and verdict.permissions:
+        lines.append("Permitted:")
+        for one in verdict.permissions:
+            lines += _wrapped("  ", f"{_arrow(one.change)}  (rule {_names(one.rules)})")
+        lines.append("")
+    lines += [
+        *_wrapped("", f"Behind it: {_people(verdict)}. Approvals that count: {_approvals(verdict)}."),
+        f"Holds for {verdict.head[:12]} on {verdict.base[:12]} only. Rules: {verdict.rules_digest[:19] or 'none'}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _headline(verdict: Verdict, groups: _Groups) -> str:
+    goal = f"{verdict.head[:12]} into {text.visible(verdict.target)}"
+    if verdict.permitted:
+        return f"PERMITTED: {goal}, {len(verdict.changes)} change{_s(verdict.changes)}."
+    count = len(groups.blocking)
+    stands = "thing stands" if count == 1 else "things stand"
+    return f"PROHIBITED: {goal}. {count} {stands} in the way:"
+
+
+def _finding_text(number: int, finding: Finding) -> list[str]:
+    lines = [f"{number}. {_where(finding.origin)}"]
+    if finding.change is not None:
+        scope = _scope(finding.change)
+        lines += _wrapped("   ", _arrow(finding.change) + (f"  (in {scope})" if scope else ""))
+    lines += _wrapped("   ", text.visible(finding.message))
+    lines += _wrapped("   Rule:      ", f"{text.visible(finding.rule)} [{KIND_WORDS.get(finding.kind, finding.kind)}]")
+    if finding.who_could or finding.kind == NOT_PERMITTED:
+        lines += _wrapped("   Who could: ", who_could(finding))
+    if finding.remedy:
+        lines += _wrapped("   Go on:     ", text.visible(finding.remedy))
+    return lines
+
+
+def _wrapped(lead: str, words: str) -> list[str]:
+    """Wrapped at _WIDTH, further lines under the first; one long word is left whole, so that it can be copied."""
+    import textwrap
+
+    return textwrap.wrap(
+        words,
+        _WIDTH,
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _asides(groups: _Groups) -> Iterator[tuple[str, list[Finding]]]:
+    if groups.warnings:
+        yield f"Warnings ({len(groups.warnings)})", groups.warnings
+    if groups.notes:
+        yield f"Notes ({len(groups.notes)})", groups.notes
+    if groups.known:
+        yield f"There before the change, not counted ({len(groups.known)})", groups.known
+
+
+def _aside_text(title: str, findings: Sequence[Finding], everything: bool) -> list[str]:
+    shown = findings if everything else findings[:_MANY]
+    lines = [f"{title}:"]
+    for finding in shown:
+        lines += _wrapped("  ", f"{_where(finding.origin)}: {text.visible(finding.message)}")
+    if len(shown) < len(findings):
+        lines.append(f"  and {len(findings) - len(shown)} more")
+    return lines
+
+
+def _names(rules: Sequence[str]) -> str:
+    return ", ".join(text.visible(rule) for rule in rules) or "none"
+
+
+# --- Markdown --------------------------------------------------------------------------------------------------------
+
+
+def as_markdown(verdict: Verdict, limit: int = _MARKDOWN_LIMIT, html: bool = True) -> str:
+    """A comment for a pull request, at most `limit` characters, that begins with MARKER.
+
+    Without `html` it is Markdown alone, for forges that show tags as they are written.
+    """
+    groups = _groups(verdict)
+    blocks = [_finding_markdown(number, finding) for number, finding in enumerate(groups.blocking, 1)]
+    asides = [_details(title, _aside_lines(findings), html) for title, findings in _asides(groups)]
+    if verdict.deltas:
+        asides.insert(0, _deltas_markdown(verdict))
+    if verdict.permissions:
+        title = f"Permitted, and by which rule ({len(verdict.permissions)})"
+        asides.append(_details(title, _permission_lines(verdict), html))
+    head = f"{MARKER}\n\n{_headline_markdown(verdict, groups)}"
+    foot = (
+        f"Holds for {text.code(verdict.head[:12])} on {text.code(verdict.base[:12])} only; a new commit is judged "
+        f"anew. Rules in force: {text.code(verdict.rules_digest[:19] or 'none')}."
+    )
+    foot = f"---\n<sub>{foot}</sub>\n" if html else f"---\n{foot}\n"
+    return _fit(head, blocks, asides, foot, limit)
+
+
+def _fit(head: str, blocks: Sequence[str], asides: Sequence[str], foot: str, limit: int) -> str:
+    """As many whole pieces as there is room for: what stands in the way first."""
+    room = limit - len(head) - len(foot) - 100 - len(blocks) - len(asides)
+    out, left = [head], 0
+    for piece in [*blocks, *asides]:
+        if len(piece) <= room:
+            out.append(piece)
+            room -= len(piece)
+        else:
+            left += 1
+    if left:
+        out.append(f"*There was no room here for {left} more; the text of the check has everything.*\n")
+    return "\n".join([*out, foot])
+
+
+def _headline_markdown(verdict: Verdict, groups: _Groups) -> str:
+    people = f"Behind it: {_people_markdown(verdict)}. Approvals that count: {_approvals_markdown(verdict)}."
+    goal = f"{text.code(verdict.head[:12])} into {text.code(verdict.target)}"
+    if verdict.permitted:
+        many = f"{len(verdict.changes)} change{_s(verdict.changes)}"
+        return f"### ✅ Policy: permitted\n\n**{goal}** may be merged: {many}.\n{people}\n"
+    count = len(groups.blocking)
+    stands = "thing stands" if count == 1 else "things stand"
+    return f"### ⛔ Policy: merge prohibited\n\n**{count} {stands} in the way of {goal}.**\n{people}\n"
+
+
+def _people_markdown(verdict: Verdict) -> str:
+    return _some([f"{text.code(text.login(one))} ({text.markdown(how)})" for one, how in verdict.people]) or "nobody"
+
+
+def _approvals_markdown(verdict: Verdict) -> str:
+    return _some([text.code(text.login(login)) for login in verdict.approvals]) or "none"
+
+
+def _finding_markdown(number: int, finding: Finding) -> str:
+    kind = KIND_WORDS.get(finding.kind, finding.kind)
+    lines = [f"#### {number}. {text.code(_where(finding.origin))}\n"]
+    if finding.change is not None:
+        lines.append(f"{_arrow_markdown(finding.change)}\n")
+    lines.append(f"**{text.markdown(finding.message)}**\n")
+    lines.append(f"- **Rule:** {text.markdown(finding.rule)} *({kind})*")
+    if finding.who_could or finding.kind == NOT_PERMITTED:
+        lines.append(f"- **Who could:** {text.markdown(who_could(finding))}")
+    if finding.remedy:
+        lines.append(f"- **How to go on:** {text.markdown(finding.remedy)}")
+    return "\n".join(lines) + "\n"
+
+
+def _arrow_markdown(change: Change) -> str:
+    what, before, after = _what(change)
+    scope = _scope(change)
+    place = f" in {text.code(scope)}" if scope else ""
+    if change.subject.type == "path":
+        return f"{text.code(what)} {change.action}"
+    if not before or not after:
+        return f"{text.code(what)}{place}: {change.action} {text.code(before or after)}"
+    return f"{text.code(what)}{place}: {text.code(before)} → {text.code(after)}"
+
+
+def _details(title: str, lines: Sequence[str], html: bool) -> str:
+    """Folded away where the forge can.  The title is ours: nothing of the repository may be in it."""
+    shown = list(lines[:_MANY])
+    if len(lines) > _MANY:
+        shown.append(f"- and {len(lines) - _MANY} more")
+    body = "\n".join(shown)
+    if not html:
+        return f"**{text.markdown(title)}**\n\n{body}\n"
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>\n"
+
+
+def _aside_lines(findings: Sequence[Finding]) -> list[str]:
+    return [
+        f"- {text.code(_where(one.origin))}: {text.markdown(one.message)} *({text.markdown(one.rule)})*"
+        for one in findings
+    ]
+
+
+def _deltas_markdown(verdict: Verdict) -> str:
+    lines = ["#### What this does to the policy itself\n"]
+    shown = verdict.deltas[:_MOST]
+    lines += [f"- **{text.markdown(delta.direction)}:** {text.markdown(delta.message)}" for delta in shown]
+    if len(shown) < len(verdict.deltas):
+        lines.append(f"- and {len(verdict.deltas) - len(shown)} more")
+    return "\n".join(lines) + "\n"
+
+
+def _permission_lines(verdict: Verdict) -> list[str]:
+    return [
+        f"- {_arrow_markdown(one.change)} *(rule {text.markdown(_names(one.rules))})*" for one in verdict.permissions
+    ]
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def as_json(verdict: Verdict) -> str:
+    """For programs; described by schemas/verdict.json."""
+    return json.dumps(text.plain(verdict.to_json()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+# --- SARIF -----------------------------------------------------------------------------------------------------------
+
+
+def as_sarif(verdict: Verdict) -> str:
+    """SARIF 2.1.0 (OASIS), in the subset that code scanning of GitHub and GitLab reads."""
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _sarif
+
+    return json.dumps(text.plain(_sarif.log(verdict)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+# --- JUnit -----------------------------------------------------------------------------------------------------------
+
+
+def as_junit(verdict: Verdict) -> str:
+    """JUnit XML: a permitted change is a test that passed, a finding that prohibits one that failed (or had an error
+    where it could not be judged), any other finding one that was skipped."""
+    groups = _groups(verdict)
+    errors = [one for one in groups.blocking if one.kind == ERROR]
+    others = groups.warnings + groups.notes + groups.known
+    counts = (
+        f'name="weft/policy" tests="{len(verdict.findings) + len(verdict.permissions)}" '
+        f'failures="{len(groups.blocking) - len(errors)}" errors="{len(errors)}" skipped="{len(others)}"'
+    )
+    time = f" timestamp={_quoted(verdict.now.removesuffix('Z'))}" if verdict.now else ""
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites {counts}>", f"  <testsuite {counts}{time}>"]
+    for finding in verdict.findings:
+        lines += _finding_junit(finding)
+    for one in verdict.permissions:
+        lines.append(f"    <testcase {_case(one.change.origin, f'{_names(one.rules)}: {_arrow(one.change)}')}/>")
+    return "\n".join([*lines, "  </testsuite>", "</testsuites>"]) + "\n"
+
+
+def _finding_junit(finding: Finding) -> list[str]:
+    case = f"    <testcase {_case(finding.origin, f'{finding.rule}: {finding.message}')}>"
+    message = _quoted(finding.message)
+    if not finding.prohibits:
+        return [case, f"      <skipped message={message}/>", "    </testcase>"]
+    tag = "error" if finding.kind == ERROR else "failure"
+    body = _escaped("\n".join(line[3:] for line in _finding_text(1, finding)[1:]))
+    opened = f"      <{tag} message={message} type={_quoted(finding.kind)}>"
+    return [case, f"{opened}{body}</{tag}>", "    </testcase>"]
+
+
+def _case(origin: Origin | None, name: str) -> str:
+    if origin is None:
+        return f"classname={_quoted('the whole change')} name={_quoted(name)}"
+    file = _quoted(origin.file)
+    return f'classname={file} name={_quoted(name)} file={file} line="{max(origin.line, 1)}"'
+
+
+def _quoted(words: str) -> str:
+    """An attribute's value; `visible` leaves no character that XML 1.0 forbids but U+FFFE and U+FFFF."""
+    return '"' + _escaped(text.visible(words)).replace('"', "&quot;") + '"'
+
+
+def _escaped(words: str) -> str:
+    safe = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return safe.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
+#: The forms a verdict can take, by name.
+FORMS: dict[str, Callable[[Verdict], str]] = {
+    "text": as_text,
+    "markdown": as_markdown,
+    "json": as_json,
+    "sarif": as_sarif,
+    "junit": as_junit,
+}
