@@ -6,7 +6,8 @@
     tests/tools/build.py opa kustomize       prints one path a line
 
 Each tool is a directory beside this file with a go.mod (whose `tool` line names the main package) and a go.sum.
-An options.json may say {"tags": ["sqlite"], "cgo": true, "ldflags": "-X main.Version=1.2.3"}.
+An options.json may say {"tags": ["sqlite"], "cgo": true, "ldflags": "-X main.Version=1.2.3"}, and of the tool's own
+module {"source": {"module": PATH, "without": [files to leave out], "keep": [folders to keep beside it in share/]}}.
 Binaries are kept under ~/.cache/weft.platform/tools (XDG_CACHE_HOME counts), by a digest of those files, so a
 tool is built again only when a pin or an option changes.
 """
@@ -43,9 +44,7 @@ def names() -> list[str]:
 
 def cache_directory() -> Path:
     """Where binaries are kept."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(
-        os.path.expanduser("~"), ".cache"
-    )
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(home) / "weft.platform" / "tools"
 
 
@@ -98,9 +97,7 @@ def _key(name: str) -> str:
 
 def _options(folder: Path) -> Mapping[str, Any]:
     path = folder / "options.json"
-    options: dict[str, Any] = (
-        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    )
+    options: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return options
 
 
@@ -115,45 +112,50 @@ def _build(name: str, target: Path) -> None:
     folder = HERE / name
     go = shutil.which("go")
     if go is None:
-        raise ToolError(
-            f"{name}: cannot be built, there is no `go` on the PATH; install Go 1.26 or later"
-        )
+        raise ToolError(f"{name}: cannot be built, there is no `go` on the PATH; install Go 1.26 or later")
     options = _options(folder)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         made = Path(scratch) / name
         command = [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false"]
-        command += [
-            "-ldflags",
-            f"-s -w {options.get('ldflags', '')}".strip(),
-            "-o",
-            str(made),
-        ]
+        command += ["-ldflags", f"-s -w {options.get('ldflags', '')}".strip(), "-o", str(made)]
         if options.get("tags"):
             command += ["-tags", " ".join(options["tags"])]
+        if options.get("source"):
+            command.append(f"-modfile={_copy_source(go, folder, options['source'], Path(scratch), target)}")
         env = {**os.environ, "CGO_ENABLED": "1" if options.get("cgo") else "0"}
         # a build must not slow down what the machine is tested for
         nice = [shutil.which("nice") or "nice", "-n", "15"]
         print(f"building {name} ...", file=sys.stderr, flush=True)
         done = subprocess.run(
-            [*nice, *command, _package(folder)],
-            cwd=folder,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
+            [*nice, *command, _package(folder)], cwd=folder, env=env, capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
-            raise ToolError(
-                f"{name}: `go build` failed:\n{done.stderr.strip()[-4000:]}"
-            )
+            raise ToolError(f"{name}: `go build` failed:\n{done.stderr.strip()[-4000:]}")
         made.replace(target)
+
+
+def _copy_source(go: str, folder: Path, source: Mapping[str, Any], scratch: Path, target: Path) -> Path:
+    """Copy the module (verified by go.sum) without some of its files; returns the go.mod that builds from the copy."""
+    module, copy = source["module"], scratch / "source"
+    asked = [go, "mod", "download", "-json", module]
+    done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ToolError(f"{module}: cannot be downloaded:\n{(done.stderr + done.stdout).strip()[-4000:]}")
+    shutil.copytree(json.loads(done.stdout)["Dir"], copy)
+    subprocess.run(["chmod", "-R", "u+w", str(copy)], check=True)
+    for file in source.get("without", []):
+        (copy / file).unlink()
+    for kept in source.get("keep", []):
+        shutil.copytree(copy / kept, target.parent / "share" / kept, dirs_exist_ok=True)
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(folder / name, scratch / name)
+    subprocess.run([go, "mod", "edit", f"-replace={module}={copy}", str(scratch / "go.mod")], check=True)
+    return scratch / "go.mod"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Build the tools named, and print where they are."""
-    parser = argparse.ArgumentParser(
-        description="Build tools for tests and benchmarks from pinned Go modules."
-    )
+    parser = argparse.ArgumentParser(description="Build tools for tests and benchmarks from pinned Go modules.")
     parser.add_argument("name", nargs="+", help=f"one of {', '.join(names())}, or all")
     wanted = parser.parse_args(arguments).name
     try:
