@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Openings in the firewall that the machine runs, if it runs one.  None is ever switched on or off."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Mapping, Sequence, Set
+
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
+from ansible_collections.weft.platform.plugins.module_utils._machine._host import Before, Host, MachineResource
+from ansible_collections.weft.platform.plugins.module_utils._machine._units import active
+
+SERVICES = {"firewalld": "firewalld.service", "ufw": "ufw.service"}
+OPEN = "open"
+
+
+class Firewall(MachineResource):
+    """Ports and address ranges that others must reach.
+
+    spec      {ports: ["6443/tcp", "4240-4250/udp"], sources: ["10.244.0.0/16"], state: present|absent}; everything from
+              and to a source is let through (the pod network's range)
+    observed  {"6443/tcp": "open", "10.244.0.0/16": "open"}: those of the spec that are open now and after a restart;
+              ABSENT where no firewall runs
+    """
+
+    type = "firewall"
+    key = "ports"
+
+    def __init__(self, spec: Mapping[str, Any], machine: str = "") -> None:
+        super().__init__(spec, machine)
+        announce(self.host)
+
+    @property
+    def name(self) -> str:
+        """There is one."""
+        return "ports"
+
+    @property
+    def openings(self) -> List[str]:
+        """All that the spec names."""
+        return [str(one) for one in (*self.spec["ports"], *self.spec.get("sources", ()))]
+
+    def look(self) -> Value:
+        """Those that are open."""
+        kind = running(self.host)
+        if kind == "none":
+            return ABSENT
+        known = self.host.once(
+            "firewall", lambda: _firewalld_open(self.host) if kind == "firewalld" else _ufw_open(self.host)
+        )
+        return {one: OPEN for one in self.openings if one in known}
+
+    def desired(self) -> Value:
+        """All of them, or none."""
+        if running(self.host) == "none":
+            return ABSENT
+        return {} if self.spec.get("state") == "absent" else {one: OPEN for one in self.openings}
+
+    def make(self, changes: Sequence[Change]) -> None:
+        """Open or close, now and after a restart."""
+        opened = [str(change.field[0]) for change in changes if change.after is not ABSENT]
+        closed = [str(change.field[0]) for change in changes if change.after is ABSENT]
+        if running(self.host) == "firewalld":
+            _firewalld(self.host, "add", opened)
+            _firewalld(self.host, "remove", closed)
+        else:
+            _ufw(self.host, (), opened)
+            _ufw(self.host, ("delete",), closed)
+        self.host.forget("firewall")
+
+    @classmethod
+    def undo(cls, name: str, before: Before, kept: Mapping[str, Value]) -> List[Dict[str, Any]]:
+        """Close what was opened."""
+        ours = [str(field[0]) for field, value in before.items() if field and value is ABSENT]
+        ports = [one for one in ours if not _is_source(one)]
+        return [
+            {"type": cls.type, "ports": ports, "sources": [one for one in ours if _is_source(one)], "state": "absent"}
+        ]
+
+
+def announce(host: Host) -> None:
+    """Have the services shown with the other units."""
+    for unit in SERVICES.values():
+        host.ask("units", unit)
+
+
+def running(host: Host) -> str:
+    """One of "none", "firewalld", "ufw"."""
+    if active(host, SERVICES["firewalld"]):
+        return "firewalld"
+    # ufw's unit counts as active also when ufw itself is off.
+    enabled = re.search(r"^ENABLED=yes", host.read("/etc/ufw/ufw.conf") or "", re.MULTILINE | re.IGNORECASE)
+    return "ufw" if enabled and active(host, SERVICES["ufw"]) else "none"
+
+
+def _is_source(opening: str) -> bool:
+    """A CIDR, not a port: what follows the slash is a number."""
+    return opening.rpartition("/")[2].isdigit()
+
+
+def _firewalld_open(host: Host) -> Set[str]:
+    """Ports of the default zone and sources of the trusted one, that are open both now and permanently.
+
+    Asked by D-Bus and read from the zones' files: firewall-cmd takes a third of a second for each question.
+    """
+    (zone,) = _quoted(_ask_firewalld(host, "", "getDefaultZone"))
+    ports = _quoted(_ask_firewalld(host, ".zone", "getPorts", "s", zone))
+    now = {f"{port}/{protocol}" for port, protocol in zip(ports[::2], ports[1::2])}
+    now.update(_quoted(_ask_firewalld(host, ".zone", "getSources", "s", "trusted")))
+    later = {
+        f"{port}/{protocol}" for port, protocol in _zone_file(host, zone, r'<port port="([^"]+)" protocol="([^"]+)"')
+    }
+    later.update(_zone_file(host, "trusted", r'<source address="([^"]+)"'))
+    return now & later
+
+
+def _ask_firewalld(host: Host, interface: str, method: str, *arguments: str) -> str:
+    name = "org.fedoraproject.FirewallD1"
+    return host.run("busctl", "call", name, "/org/fedoraproject/FirewallD1", f"{name}{interface}", method, *arguments)
+
+
+def _quoted(text: str) -> List[str]:
+    """The strings of what busctl prints: `as 2 "a" "b"`."""
+    return re.findall(r'"([^"]*)"', text)
+
+
+def _zone_file(host: Host, zone: str, pattern: str) -> List[Any]:
+    for folder in ("/etc/firewalld/zones", "/usr/lib/firewalld/zones"):
+        text = host.read(f"{folder}/{zone}.xml")
+        if text is not None:
+            return re.findall(pattern, text)
+    return []
+
+
+def _firewalld(host: Host, verb: str, openings: Sequence[str]) -> None:
+    ports = [f"--{verb}-port={one}" for one in openings if not _is_source(one)]
+    sources = [f"--{verb}-source={one}" for one in openings if _is_source(one)]
+    for when in (("--permanent",), ()):
+        if ports:
+            host.run("firewall-cmd", "-q", *when, *ports)
+        if sources:
+            host.run("firewall-cmd", "-q", *when, "--zone=trusted", *sources)
+
+
+def _ufw_open(host: Host) -> Set[str]:
+    """What ufw's own rule files let in.  They are what it loads; the kernel has them after each of its commands."""
+    out: Set[str] = set()
+    for path in ("/etc/ufw/user.rules", "/etc/ufw/user6.rules"):
+        for line in (host.read(path) or "").splitlines():
+            found = re.match(r"### tuple ### allow (\S+) (\S+) (\S+) any (\S+) in\b", line)
+            if found is None:
+                continue
+            protocol, port, _target, source = found.groups()
+            if port != "any":
+                out.add(f"{port.replace(':', '-')}/{protocol}")
+            elif source not in ("0.0.0.0/0", "::/0"):
+                out.add(source)
+    return out
+
+
+def _ufw(host: Host, verb: Sequence[str], openings: Sequence[str]) -> None:
+    for one in openings:
+        if _is_source(one):
+            host.run("ufw", *verb, "allow", "from", one)
+            for direction in ("from", "to"):
+                host.run("ufw", "route", *verb, "allow", direction, one)
+        else:
+            host.run("ufw", *verb, "allow", one.replace("-", ":"))

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""What a node's life leaves on a machine without a file of ours behind it: containers, interfaces, packet rules."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from typing import Any, Dict, List, Mapping, Sequence
+
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
+from ansible_collections.weft.platform.plugins.module_utils._machine._files import mounts_below
+from ansible_collections.weft.platform.plugins.module_utils._machine._host import Host, MachineResource
+
+#: Interfaces that flannel, the bridge plugin, kube-router, kube-proxy (ipvs) and node-local DNS make.
+INTERFACES = ("cni0", "flannel.1", "flannel-v6.1", "kube-bridge", "kube-dummy-if", "kube-ipvs0", "nodelocaldns")
+
+#: Names of packet rules' chains, tables and sets that kubelet, kube-proxy, kube-router, flannel and CNI plugins make.
+CHAINS = re.compile(r"\b(KUBE-|CNI-|FLANNEL-|kube-router)")
+SETS = re.compile(r"^(inet6:)?(KUBE-|kube-router)")
+TABLES = ("kube-proxy", "cni_hostport", "flannel-ipv4", "flannel-ipv6")
+
+#: Paths that containerd, kubelet, CNI plugins and static pods make by themselves.
+PATHS = (
+    "/etc/cni",
+    "/etc/containerd",
+    "/etc/kubernetes",
+    "/opt/cni",
+    "/opt/containerd",
+    "/opt/nri",
+    "/etc/nri",
+    "/run/containerd",
+    "/run/flannel",
+    "/run/kubernetes",
+    "/run/nri",
+    "/run/netns",
+    "/run/xtables.lock",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni",
+    "/var/lib/containerd",
+    "/var/lib/etcd",
+    "/var/lib/kube-proxy",
+    "/var/lib/kubelet",
+    "/var/lib/kube-router",
+    "/var/log/containers",
+    "/var/log/kubernetes",
+    "/var/log/pods",
+)
+
+
+class Containers(MachineResource):
+    """Processes of Kubernetes' containers and of their shims, which outlive containerd.
+
+    spec      {name: "k8s.io"}: none of them should run
+    observed  their number; ABSENT for none
+    """
+
+    type = "containers"
+
+    def look(self) -> Value:
+        """Count them."""
+        return len(container_processes(self.host)) or ABSENT
+
+    def desired(self) -> Value:
+        """None."""
+        return ABSENT
+
+    def make(self, changes: Sequence[Change]) -> None:
+        """Ask them to end, then end them: etcd and databases get their moment."""
+        for sign, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            for pid in container_processes(self.host, shims=sign == signal.SIGKILL):
+                _signal(pid, sign)
+            until = time.monotonic() + patience
+            while container_processes(self.host, shims=sign == signal.SIGKILL) and time.monotonic() < until:
+                time.sleep(0.1)
+
+
+def container_processes(host: Host, shims: bool = True) -> List[int]:
+    """Processes in a control group of Kubernetes' pods, and (with `shims`) the shims of its containers."""
+    out = []
+    for pid in host.listdir("/proc"):
+        if not pid.isdigit():
+            continue
+        if "kubepods" in (host.read(f"/proc/{pid}/cgroup") or "") or (shims and _is_shim(host, pid)):
+            out.append(int(pid))
+    return out
+
+
+def _is_shim(host: Host, pid: str) -> bool:
+    words = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
+    return os.path.basename(words[0]).startswith("containerd-shim") and "k8s.io" in words
+
+
+def _signal(pid: int, sign: signal.Signals) -> None:
+    try:
+        os.kill(pid, sign)
+    except ProcessLookupError:
+        pass  # ended by itself
+
+
+class Network(MachineResource):
+    """Interfaces, network namespaces, addresses and packet rules that a node's network leaves in the kernel.
+
+    spec      {name: "leftovers", addresses: ["10.0.0.9"]}: none should be there; `addresses` are virtual ones
+    observed  {"interfaces": [...], "namespaces": [...], "addresses": [...], "rules": [...]}; ABSENT where all are empty
+    """
+
+    type = "network"
+
+    def look(self) -> Value:
+        """All that is there."""
+        found: Dict[str, Value] = {
+            "interfaces": [name for name in interfaces(self.host) if _is_ours(self.host, name)],
+            "namespaces": [name for name in self.host.listdir("/run/netns") if name.startswith("cni-")],
+            "addresses": [f"{one} on {where}" for one, where in self._addresses()],
+            "rules": [*_tables(self.host), *_chain_tables(self.host), *_sets(self.host)],
+        }
+        return found if any(found.values()) else ABSENT
+
+    def _addresses(self) -> List[List[str]]:
+        wanted = [str(one) for one in self.spec.get("addresses", [])]
+        found = [[row[3], row[1]] for row in address_rows(self.host)]
+        return [pair for pair in found if pair[0].partition("/")[0] in wanted]
+
+    def desired(self) -> Value:
+        """Nothing."""
+        return ABSENT
+
+    def make(self, changes: Sequence[Change]) -> None:
+        """Remove it all; what goes by itself with something else is no fault."""
+        for mount in mounts_below(self.host, "/run/netns"):
+            if os.path.basename(mount).startswith("cni-"):
+                self.host.run("umount", "-l", mount)
+        for name in self.host.listdir("/run/netns"):
+            if name.startswith("cni-"):
+                self.host.unlink(f"/run/netns/{name}")
+        for address, where in self._addresses():
+            self.host.run("ip", "address", "del", address, "dev", where)
+        for name in interfaces(self.host):
+            if _is_ours(self.host, name):
+                self.host.attempt("ip", "link", "delete", name)
+        for table in _tables(self.host):
+            self.host.run("nft", "delete", "table", *table.split())
+        for family in _chain_tables(self.host):
+            rules = "".join(line for line in _saved(self.host, family).splitlines(True) if not CHAINS.search(line))
+            self.host.run(f"{family}-restore", stdin=rules)
+        for name in _sets(self.host):
+            self.host.attempt("ipset", "destroy", name)
+
+
+def interfaces(host: Host) -> List[str]:
+    """Names of the network interfaces."""
+    return host.listdir("/sys/class/net")
+
+
+def _is_ours(host: Host, name: str) -> bool:
+    """An interface of the table, or the host's end of a pod's cable in one of its bridges."""
+    master = host.at(f"/sys/class/net/{name}/master")
+    in_bridge = (
+        name.startswith("veth") and os.path.islink(master) and os.path.basename(os.readlink(master)) in INTERFACES
+    )
+    return name in INTERFACES or in_bridge
+
+
+def address_rows(host: Host) -> List[List[str]]:
+    """Rows of `ip -o address`: [number, interface, family, address/length, ...]."""
+    return [line.replace(":", " ", 1).split() for line in host.attempt("ip", "-o", "address").out.splitlines()]
+
+
+def _tables(host: Host) -> List[str]:
+    """ "ip kube-proxy": nftables' tables of the table above."""
+    if not host.has_command("nft"):
+        return []
+    rows = [line.split() for line in host.attempt("nft", "list", "tables").out.splitlines()]
+    return [" ".join(row[1:3]) for row in rows if len(row) == 3 and row[2] in TABLES]
+
+
+def _chain_tables(host: Host) -> List[str]:
+    """ "iptables", "ip6tables": the families that hold a chain or a rule of ours."""
+    return [family for family in ("iptables", "ip6tables") if CHAINS.search(_saved(host, family))]
+
+
+def _saved(host: Host, family: str) -> str:
+    return host.attempt(f"{family}-save").out if host.has_command(f"{family}-save") else ""
+
+
+def _sets(host: Host) -> List[str]:
+    """Names of ours among the kernel's address sets."""
+    if not host.has_command("ipset"):
+        return []
+    return [name for name in host.attempt("ipset", "list", "-n").out.split() if SETS.match(name)]
+
+
+def baseline(host: Host) -> Dict[str, Value]:
+    """What of PATHS was there before: "absent", "empty" or "used"."""
+    out: Dict[str, Value] = {}
+    for path in PATHS:
+        info = host.stat(path)
+        out[path] = "absent" if info is None else ("used" if host.listdir(path) else "empty")
+    return out
+
+
+def cleared(found: Mapping[str, Value]) -> List[Dict[str, Any]]:
+    """Specs that make PATHS what the baseline says."""
+    states = {"absent": "absent", "empty": "empty"}
+    return [{"type": "directory", "path": path, "state": states[was]} for path, was in found.items() if was in states]

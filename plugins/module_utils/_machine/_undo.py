@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""The way back: specs that make a machine what its ledger says it was.
+
+Taking back is applying another list, so it is planned, shown, confirmed and resumed like any other.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Mapping, Sequence, Type
+
+from ansible_collections.weft.platform.plugins.module_utils._machine._files import clear
+from ansible_collections.weft.platform.plugins.module_utils._machine._host import STATE_DIR, Host, MachineResource
+from ansible_collections.weft.platform.plugins.module_utils._machine._ledger import Ledger
+from ansible_collections.weft.platform.plugins.module_utils._machine._leftovers import cleared
+from ansible_collections.weft.platform.plugins.module_utils._resource import Resource, Spec
+
+
+def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Sequence[Spec] = ()) -> List[Spec]:
+    """Specs that take everything back, newest first.
+
+    Args:
+        types: kinds by name; one that has no `undo` leaves nothing that the others do not take away.
+        given: what comes before all others; a spec of type network adds its addresses to those that are taken away.
+    """
+    addresses = [one for spec in given if spec["type"] == "network" for one in spec.get("addresses", [])]
+    out: List[Spec] = [spec for spec in given if spec["type"] != "network"]
+    for entry in ledger.newest_first():
+        kind = types.get(entry.key[0])
+        if kind is None or not issubclass(kind, MachineResource):
+            continue
+        for spec in kind.undo(entry.key[1], entry.before, entry.kept):
+            extra: Dict[str, Any] = {"secret": True} if entry.secret else {}
+            extra.update({"addresses": addresses} if spec["type"] == "network" else {})
+            out.append({**spec, **extra})
+    named = {spec.get("path") for spec in out}
+    return out + [spec for spec in cleared(ledger.baseline) if spec["path"] not in named]
+
+
+def finish(host: Host, ledger: Ledger) -> None:
+    """Take away what was only on the way to something, and last the ledger itself.
+
+    Raises:
+        OSError: it could not be removed.
+    """
+    for folder in ledger.parents():
+        if os.path.isdir(host.at(folder)) and not host.listdir(folder):
+            os.rmdir(host.at(folder))
+    if host.exists(STATE_DIR):
+        clear(host, STATE_DIR, itself=True)
