@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""CODEOWNERS files as GitHub reads them: who owns a path.
+
+Source of the rules: the page "About code owners" of GitHub's documentation.  The last line that matches a path says
+who owns it; a line without owners makes what it matches unowned.  Patterns are those of .gitignore, but `!`, `[ ]`
+and an escaped `#` do not work, and `docs/*` does not reach into folders below docs.  A line that cannot be read is
+skipped, as on GitHub, and reported in `problems`.
+
+GitLab and Gitea read the same file otherwise (sections, regular expressions, `!`): their rules are not applied.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ansible_collections.weft.platform.plugins.module_utils._change import Origin
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError, Problem, Tree
+
+#: Where GitHub looks for the file; the first that is there counts.
+LOCATIONS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+
+#: GitHub does not load a file that is not under 3 MB.
+MAX_BYTES = 3 * 1024 * 1024
+
+_USER = re.compile(r"@[A-Za-z0-9_-]+", re.ASCII)
+_TEAM = re.compile(r"@[A-Za-z0-9-]+/[A-Za-z0-9_-]+", re.ASCII)
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,63}", re.ASCII)
+
+
+class CodeOwnersError(PolicyError):
+    """The file cannot be used at all."""
+
+
+class OwnerLine(NamedTuple):
+    """One line that says who owns something.
+
+    pattern  as written, escapes included
+    owners   "@login", "@org/team" or an address, as written; () makes what matches unowned
+    line     1-based
+    """
+
+    pattern: str
+    owners: tuple[str, ...]
+    line: int
+
+
+class _Glob(NamedTuple):
+    """One segment of a pattern between slashes: characters, each with whether it is a wildcard."""
+
+    parts: tuple[tuple[str, bool], ...]
+
+    @property
+    def literal(self) -> str | None:
+        """The segment as plain text, None when it has wildcards."""
+        return None if any(wild for _char, wild in self.parts) else "".join(char for char, _wild in self.parts)
+
+    def matches(self, text: str) -> bool:
+        """Whether it matches one segment of a path; linear in practice, never more than the product of lengths."""
+        parts = self.parts
+        at = part = 0
+        star, resume = -1, 0
+        while at < len(text):
+            if part < len(parts) and parts[part] == ("*", True):
+                star, resume = part, at
+                part += 1
+            elif part < len(parts) and (parts[part] == ("?", True) or parts[part] == (text[at], False)):
+                part += 1
+                at += 1
+            elif star >= 0:
+                resume += 1
+                at, part = resume, star + 1
+            else:
+                return False
+        return all(rest == ("*", True) for rest in parts[part:])
+
+
+#: `**` between slashes: any number of segments.
+_ANY_DEPTH = None
+_Segment = _Glob | None
+_STAR = _Glob((("*", True),))
+
+
+class _Pattern(NamedTuple):
+    """A pattern, taken apart.
+
+    segments  None for `**`
+    below     whether it also matches what is below the path it matches
+    """
+
+    segments: tuple[_Segment, ...]
+    below: bool
+
+    def matches(self, path: Sequence[str]) -> bool:
+        """Whether it matches a path, given in its segments."""
+        # the positions in the path that some way through the segments so far leads to
+        reached = {0}
+        last = len(self.segments) - 1
+        for index, segment in enumerate(self.segments):
+            if segment is _ANY_DEPTH:
+                # at the end `**` is what is in the folder, not the folder itself
+                first = min(reached) + (1 if index == last else 0)
+                reached = set(range(first, len(path) + 1))
+            else:
+                reached = {at + 1 for at in reached if at < len(path) and segment.matches(path[at])}
+            if not reached:
+                return False
+        return len(path) in reached or self.below
+
+
+class CodeOwners:
+    """A CODEOWNERS file.
+
+    lines     the lines that count, in order
+    problems  the lines that are skipped, each with the reason
+    """
+
+    def __init__(self, lines: Iterable[tuple[OwnerLine, _Pattern]], problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        self._rules: tuple[tuple[OwnerLine, _Pattern], ...] = tuple(lines)
+        self.lines: tuple[OwnerLine, ...] = tuple(line for line, _pattern in self._rules)
+        # lines that begin with a plain folder need only be looked at for paths below that folder
+        self._by_first: dict[str, list[int]] = {}
+        self._anywhere: list[int] = []
+        for index, (_line, pattern) in enumerate(self._rules):
+            first = pattern.segments[0] if pattern.segments else _STAR
+            name = first.literal if first is not _ANY_DEPTH else None
+            (self._anywhere if name is None else self._by_first.setdefault(name, [])).append(index)
+
+    def line_of(self, path: str) -> OwnerLine | None:
+        """The line that says who owns `path` (from the top of the repository, no slash before it); None for none."""
+        segments = path.split("/")
+        candidates = [*self._anywhere, *self._by_first.get(segments[0], ())]
+        for index in sorted(candidates, reverse=True):
+            if self._rules[index][1].matches(segments):
+                return self.lines[index]
+        return None
+
+    def owners(self, path: str) -> tuple[str, ...] | None:
+        """Who owns `path`: () when a line makes it unowned, None when no line matches it."""
+        line = self.line_of(path)
+        return None if line is None else line.owners
+
+
+def find(tree: Tree) -> str | None:
+    """Path of the CODEOWNERS file that GitHub would take from a tree; None when there is none."""
+    for path in LOCATIONS:
+        entry = tree.entry(path)
+        if entry is not None and entry.mode.startswith("100"):
+            return path
+    return None
+
+
+def parse(content: str | bytes, file: str = "CODEOWNERS") -> CodeOwners:
+    """Read a CODEOWNERS file.
+
+    Raises:
+        CodeOwnersError: it is 3 MB or more, which GitHub does not load: nobody would own anything.
+    """
+    data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+    if len(data) >= MAX_BYTES:
+        raise CodeOwnersError(f"{file}: has {len(data)} bytes; GitHub loads only files under 3 MB; use wider patterns")
+    rules: list[tuple[OwnerLine, _Pattern]] = []
+    problems: list[Problem] = []
+    text = data.decode("utf-8", "surrogateescape").removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.strip(" \t\r")
+        if not line or line.startswith("#"):
+            continue
+        try:
+            rules.append(_rule(line, number))
+        except ValueError as error:
+            problems.append(Problem(Origin(file, number), f"{error}; the line is skipped"))
+    return CodeOwners(rules, problems)
+
+
+def principal(owner: str) -> str:
+    """An owner as the policy's rules name people: "user:login", "team:org/team" or "email:address"."""
+    if not owner.startswith("@"):
+        return f"email:{owner}"
+    return f"team:{owner[1:]}" if "/" in owner else f"user:{owner[1:]}"
+
+
+def _rule(line: str, number: int) -> tuple[OwnerLine, _Pattern]:
+    pattern, rest = _split(line)
+    owners = tuple(rest.split())
+    for owner in owners:
+        if not any(form.fullmatch(owner) for form in (_USER, _TEAM, _EMAIL)):
+            raise ValueError(f"{_shown(owner)} is no owner: write @login, @org/team or an address")
+    return OwnerLine(pattern, owners, number), _compile(pattern)
+
+
+def _shown(text: str) -> str:
+    return repr(text[:100])
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Pattern and owners; what follows a # is a comment, whatever stands before it."""
+    line = line.partition("#")[0]
+    at = 0
+    while at < len(line) and line[at] not in " \t":
+        at += 2 if line[at] == "\\" else 1
+    return line[:at], line[at:]
+
+
+def _compile(pattern: str) -> _Pattern:
+    """
+    Raises:
+        ValueError: it is no pattern that works in CODEOWNERS.
+    """
+    if pattern.startswith("!"):
+        raise ValueError("! does not work in CODEOWNERS; write a later line for the exception")
+    if "[" in pattern or "]" in pattern:
+        raise ValueError("[ ] does not work in CODEOWNERS; write a line for each character")
+    if "{" in pattern or "}" in pattern:
+        raise ValueError("{ } does not work in CODEOWNERS; write a line for each alternative")
+    if "***" in pattern:
+        raise ValueError("*** is no wildcard")
+    if any("\ud800" <= char <= "\udfff" for char in pattern):
+        raise ValueError("it is not UTF-8")
+    anchored = pattern.startswith("/")
+    texts = pattern.removeprefix("/").split("/")
+    if not any(texts):
+        return _Pattern((), below=False)  # "/" matches nothing
+    if not anchored and len([text for text in texts if text]) == 1 and len(texts) <= 2 and texts[0] != "**":
+        texts = ["**", *texts]
+    if texts == ["**", ""]:
+        texts = ["**", "*", ""]  # every folder: what is in one, not what is at the top
+    inside = texts[-1] == ""
+    segments = tuple(_segment(text) for text in (texts[:-1] if inside else texts))
+    if inside:
+        segments = (*segments, _ANY_DEPTH)
+    return _Pattern(segments, below=segments[-1] is not _ANY_DEPTH and segments[-1] != _STAR)
+
+
+@functools.lru_cache(maxsize=4096)
+def _segment(text: str) -> _Segment:
+    if text == "**":
+        return _ANY_DEPTH
+    parts: list[tuple[str, bool]] = []
+    escaped = False
+    for char in text:
+        if escaped or char not in "\\*?":
+            parts.append((char, False))
+            escaped = False
+        elif char == "\\":
+            escaped = True
+        elif not (char == "*" and parts and parts[-1] == ("*", True)):
+            parts.append((char, True))
+    if escaped:
+        raise ValueError("a backslash at the end escapes nothing (an escaped # does not work in CODEOWNERS)")
+    return _Glob(tuple(parts))

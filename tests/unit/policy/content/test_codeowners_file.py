@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""CODEOWNERS as GitHub's page "About code owners" describes it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
+from content_jobs import Files
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+# The situations of the page's example file, in our own words.
+EXAMPLE = """\
+# everybody's default
+*       @first @second
+*.js    @scripts #so a later line wins
+*.go mail@example.com
+*.txt @acme/writers
+/build/logs/ @logs
+docs/* page@example.com
+apps/ @apps
+/docs/ @docs
+/scripts/ @one @two
+**/logs @anylogs
+/vendor/ @vendors
+/vendor/free
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "owners"),
+    [
+        ("README", ("@first", "@second")),
+        ("deep/below/file", ("@first", "@second")),
+        ("lib/a.js", ("@scripts",)),
+        ("a.JS", ("@first", "@second")),
+        ("cmd/main.go", ("mail@example.com",)),
+        ("notes.txt", ("@acme/writers",)),
+        ("build/logs/today/x", ("@anylogs",)),
+        ("docs/page.md", ("@docs",)),
+        ("x/apps/y/z", ("@apps",)),
+        ("apps", ("@first", "@second")),
+        ("scripts/run", ("@one", "@two")),
+        ("deep/logs/x", ("@anylogs",)),
+        ("vendor/x", ("@vendors",)),
+        ("vendor/free/x", ()),
+        ("vendor/free", ()),
+        ("vendor/freed", ("@vendors",)),
+    ],
+)
+def test_the_example(path: str, owners: tuple[str, ...]) -> None:
+    assert _codeowners.parse(EXAMPLE).owners(path) == owners
+
+
+def test_no_line_is_not_an_unowned_line() -> None:
+    parsed = _codeowners.parse("/a/ @x\n/a/b\n")
+    assert parsed.owners("c") is None
+    assert parsed.owners("a/b") == ()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "others"),
+    [
+        ("*", ["a", "a/b/c"], []),
+        ("/*", ["a"], ["a/b"]),
+        ("docs/*", ["docs/a.md"], ["docs/a/b.md", "x/docs/a.md", "docs"]),
+        ("docs/**", ["docs/a.md", "docs/a/b.md"], ["docs", "x/docs/a.md"]),
+        ("docs", ["docs", "docs/a", "x/docs", "x/docs/y/z"], ["docs2", "mydocs"]),
+        ("docs/", ["docs/a", "x/docs/y"], ["docs", "x/docs"]),
+        ("/docs", ["docs", "docs/a/b"], ["x/docs"]),
+        ("a/b", ["a/b", "a/b/c"], ["x/a/b", "a/bc"]),
+        ("a/**/b", ["a/b", "a/x/b", "a/x/y/b", "a/x/b/z"], ["a/xb", "x/a/b"]),
+        ("**/a/b", ["a/b", "x/a/b", "x/y/a/b/c"], ["xa/b"]),
+        ("**", ["a", "a/b"], []),
+        ("**/", ["a/b"], ["a"]),
+        ("*.md", ["a.md", "x/a.md", "x.md/inside"], ["a.mdx", "md"]),
+        ("/x/*/z", ["x/y/z", "x/y/z/deep"], ["x/z", "x/y/y/z"]),
+        ("f?o", ["foo", "x/fao"], ["fo", "f/o"]),
+        ("a*b*c", ["abc", "axxbyyc"], ["ab", "acb"]),
+        ("with\\ space/x", ["with space/x"], ["with", "with\\ space/x"]),
+        ("\\*", ["*"], ["a"]),
+        ("/", [], ["a", "a/b"]),
+        ("a(1)+@_-.x", ["a(1)+@_-.x"], ["a1+@_-.x"]),
+    ],
+)
+def test_patterns(pattern: str, matching: list[str], others: list[str]) -> None:
+    parsed = _codeowners.parse(f"{pattern} @x")
+    assert parsed.problems == ()
+    assert [path for path in matching if parsed.owners(path) is None] == []
+    assert [path for path in others if parsed.owners(path) is not None] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "!*.md @x",
+        "*.[ch] @x",
+        "*.{js,ts} @x",
+        "\\#file @x",
+        "a\\",
+        "a*** @x",
+        "a.md nobody",
+        "a.md @x and @y",
+        "a.md @",
+        "a.md @org/team/more",
+        "a.md @w\N{CYRILLIC SMALL LETTER A}ft",
+        "a.md x@localhost",
+    ],
+)
+def test_a_line_that_cannot_be_read_is_skipped_and_said(line: str) -> None:
+    parsed = _codeowners.parse(f"* @before\n{line}\n")
+    assert [one.line for one in parsed.lines] == [1]
+    (problem,) = parsed.problems
+    assert problem.origin.line == 2
+    assert problem.message.endswith("the line is skipped")
+    assert parsed.owners("a.md") == ("@before",)
+
+
+def test_lines_with_comments_spaces_and_windows_ends() -> None:
+    parsed = _codeowners.parse(b"\xef\xbb\xbf# c\r\n  a.md\t@x  @acme/y # why @z\r\nb.md # nobody\r\n\r\n")
+    assert parsed.problems == ()
+    assert parsed.owners("a.md") == ("@x", "@acme/y")
+    assert parsed.owners("b.md") == ()
+    assert [line.line for line in parsed.lines] == [2, 3]
+
+
+def test_a_line_that_is_not_utf_8_is_skipped() -> None:
+    parsed = _codeowners.parse(b"a\xff.md @x\nb.md @x\n")
+    assert [line.pattern for line in parsed.lines] == ["b.md"]
+    assert len(parsed.problems) == 1
+
+
+def test_paths_are_told_apart_by_case() -> None:
+    assert _codeowners.parse("/Docs/ @x").owners("docs/a") is None
+
+
+def test_a_file_of_3_mb_is_not_used() -> None:
+    line = b"# a comment that fills the file\n"
+    full = line * (_codeowners.MAX_BYTES // len(line))
+    _codeowners.parse(full[:-1])
+    with pytest.raises(_codeowners.CodeOwnersError, match="under 3 MB"):
+        _codeowners.parse(full + line)
+
+
+def test_where_github_looks() -> None:
+    assert _codeowners.find(Files({"docs/CODEOWNERS": "", "CODEOWNERS": ""})) == "CODEOWNERS"
+    assert _codeowners.find(Files({"docs/CODEOWNERS": "", ".github/CODEOWNERS": ""})) == ".github/CODEOWNERS"
+    assert _codeowners.find(Files({"CODEOWNERS": ("link", "x"), "docs/CODEOWNERS": ""})) == "docs/CODEOWNERS"
+    assert _codeowners.find(Files({"src/CODEOWNERS": ""})) is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [("@a", "user:a"), ("@o/t", "team:o/t"), ("me@example.com", "email:me@example.com")]
+)
+def test_owners_as_the_rules_name_people(owner: str, name: str) -> None:
+    assert _codeowners.principal(owner) == name
+
+
+SEGMENT = st.text(alphabet="ab*?", min_size=1, max_size=5)
+NAME = st.text(alphabet="ab", min_size=1, max_size=5)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(SEGMENT, min_size=1, max_size=5), st.lists(NAME, min_size=1, max_size=6), st.booleans(), st.booleans())
+def test_patterns_against_regular_expressions(
+    pattern: list[str], path: list[str], anchored: bool, folder: bool
+) -> None:
+    text = ("/" if anchored else "") + "/".join(pattern) + ("/" if folder else "")
+    parsed = _codeowners.parse(f"{text} @x")
+    if "***" in text:
+        assert parsed.problems
+        return
+    assert (parsed.owners("/".join(path)) is not None) is bool(re.fullmatch(as_regex(text), "/".join(path) + "/"))
+
+
+def as_regex(pattern: str) -> str:
+    """The pattern as a regular expression over "a/b/c/": slow, but plain to see."""
+    inside = pattern.endswith("/")
+    anchored = "/" in pattern.rstrip("/")
+    parts = pattern.strip("/").split("/")
+    out = "" if anchored or parts == ["**"] else "(?:[^/]+/)*"
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1 and not inside
+        if part == "**":
+            out += "(?:[^/]+/)+" if last else "(?:[^/]+/)*"
+        else:
+            out += part.replace("*", "[^/]*").replace("?", "[^/]") + "/" if part != "*" else "[^/]+/"
+    if inside:
+        # "**/" is every folder
+        out += "(?:[^/]+/)+" if parts != ["**"] else "[^/]+/(?:[^/]+/)+"
+    elif parts[-1] not in ("*", "**"):
+        out += "(?:[^/]+/)*"
+    return out
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.text(max_size=30))
+def test_any_bytes_get_an_answer(content: bytes, path: str) -> None:
+    parsed = _codeowners.parse(content)
+    assert len(parsed.lines) + len(parsed.problems) <= content.count(b"\n") + 1
+    parsed.owners(path)
+
+
+def test_a_pattern_made_to_be_slow_is_not() -> None:
+    deep = "/".join(["**", "*a*a*a*a*b"] * 50)
+    path = "/".join(["a" * 200] * 100)
+    assert _codeowners.parse(f"{deep} @x").owners(path) is None
