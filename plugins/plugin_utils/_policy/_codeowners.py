@@ -133,7 +133,7 @@ class CodeOwners:
     def line_of(self, path: str) -> OwnerLine | None:
         """The line that says who owns `path` (from the top of the repository, no slash before it); None for none."""
         segments = path.split("/")
-        candidates = [*self._anywhere, *self._by_first.get(segments[0], ())]
+        candidates: list[int] = [*self._anywhere, *self._by_first.get(segments[0], ())]
         for index in sorted(candidates, reverse=True):
             if self._rules[index][1].matches(segments):
                 return self.lines[index]
