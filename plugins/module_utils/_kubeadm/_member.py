@@ -173,10 +173,12 @@ class Member(Resource):
         _observe.MARKER.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(_observe.MARKER, json.dumps({"action": action, "role": self.role}))
         with memory_file(stream(documents)) as config:
-            # The shell lives on when this process is killed, and so does the lock, which it inherits.
-            script = 'kubeadm "$1" --config "$2" && rm -f "$3" && sync "$4"'
+            # The shell lives on when this process is killed, and so does the lock, which it inherits.  super-admin.conf
+            # is the one identity that the cluster cannot revoke; kubeadm can make it again when it is ever needed.
+            script = 'kubeadm "$1" --config "$2" && rm -f "$3" "$4" && sync'
+            unrevocable = str(ETC / "super-admin.conf")
             done = subprocess.run(
-                ["sh", "-c", script, "sh", action, path_of(config), str(_observe.MARKER), str(_observe.MARKER.parent)],
+                ["sh", "-c", script, "sh", action, path_of(config), unrevocable, str(_observe.MARKER)],
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

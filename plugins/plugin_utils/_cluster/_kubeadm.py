@@ -61,10 +61,10 @@ def control_plane(variables: Variables, version: str, images: Mapping[str, str],
     Args:
         variables: of the machine.
         version: Kubernetes version of the lock file, "v1.37.2".
-        images: image references by name ("kube-vip").
+        images: image references by name ("etcd", "kube-vip").
         first: whether no cluster is there yet and this machine makes it.
     """
-    init = init_documents(variables, version)
+    init = init_documents(variables, version, images)
     member: Spec = {
         "type": "control_plane",
         "stage": "member",
@@ -133,7 +133,7 @@ def with_credentials(specs: Sequence[Mapping[str, Any]], credentials: Mapping[st
 # --- kubeadm ------------------------------------------------------------------------------------------------------
 
 
-def init_documents(variables: Variables, version: str) -> list[Document]:
+def init_documents(variables: Variables, version: str, images: Mapping[str, str]) -> list[Document]:
     """InitConfiguration and ClusterConfiguration (kubeadm.k8s.io/v1beta4) of a control plane."""
     init: Document = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
@@ -145,7 +145,7 @@ def init_documents(variables: Variables, version: str) -> list[Document]:
         "patches": {"directory": PATCHES},
         "skipPhases": ["show-join-command"],
     }
-    return [init, cluster_configuration(variables, version)]
+    return [init, cluster_configuration(variables, version, images)]
 
 
 def join_document(variables: Variables, control_plane: bool) -> Document:
@@ -161,7 +161,7 @@ def join_document(variables: Variables, control_plane: bool) -> Document:
     return out
 
 
-def cluster_configuration(variables: Variables, version: str) -> Document:
+def cluster_configuration(variables: Variables, version: str, images: Mapping[str, str]) -> Document:
     """ClusterConfiguration: the same on every control plane."""
     extra = variables["cluster_component_args"]
     gates = _gates(variables)
@@ -189,7 +189,7 @@ def cluster_configuration(variables: Variables, version: str) -> Document:
         },
         "controllerManager": {"extraArgs": arguments(manager, extra.get("controller_manager"))},
         "scheduler": {"extraArgs": arguments(scheduler, extra.get("scheduler"))},
-        "etcd": etcd(variables),
+        "etcd": etcd(variables, images),
         # CoreDNS and kube-proxy are objects of this collection, seen in plans like any other
         "dns": {"disabled": True},
         "proxy": {"disabled": True},
@@ -197,8 +197,11 @@ def cluster_configuration(variables: Variables, version: str) -> Document:
     return merge(out, variables["cluster_kubeadm_config"])
 
 
-def etcd(variables: Variables) -> Document:
-    """The etcd part of ClusterConfiguration: a member on each control plane, or one that is run elsewhere."""
+def etcd(variables: Variables, images: Mapping[str, str]) -> Document:
+    """The etcd part of ClusterConfiguration: a member on each control plane, or one that is run elsewhere.
+
+    The lock file's etcd may be newer than the one that this kubeadm would take, so its tag is said.
+    """
     external = variables["cluster_etcd"]
     if external.get("endpoints"):
         return {
@@ -210,7 +213,8 @@ def etcd(variables: Variables) -> Document:
             }
         }
     hardened = {"cipher-suites": ",".join(CIPHERS), "tls-min-version": "TLS1.2"}
-    return {"local": {"extraArgs": arguments(hardened, variables["cluster_component_args"].get("etcd"))}}
+    extra = variables["cluster_component_args"].get("etcd")
+    return {"local": {"imageTag": images["etcd"].rpartition(":")[2], "extraArgs": arguments(hardened, extra)}}
 
 
 def arguments(*layers: Mapping[str, Any] | None) -> list[dict[str, str]]:
