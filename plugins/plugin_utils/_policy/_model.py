@@ -368,6 +368,9 @@ class Limits(NamedTuple):
     seconds: float = 120.0
 
 
+LIMITS = Limits()
+
+
 class Entry(NamedTuple):
     """A path in a tree. `mode` is Git's octal text ("100644", "100755", "120000" symlink, "160000" submodule)."""
 

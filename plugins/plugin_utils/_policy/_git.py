@@ -1,0 +1,705 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Both sides of a change, read straight from Git objects.
+
+Git itself is only asked for objects (`cat-file --batch`), for the commits between two others (`rev-list`) and, in the
+rare case, for a merge base or the merge of one text file.  It runs in a Git directory of our own which borrows the
+repository's objects: no configuration, hook, alias, attribute, replacement, graft or reference of the repository is
+ever read, nothing is checked out and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess  # nosec: fixed commands, no shell
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from typing import NamedTuple, Self
+
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import LIMITS, Entry, GitError, Limits, Tree
+
+DIRECTORY, LINK, SUBMODULE = "040000", "120000", "160000"
+
+#: Variables by which Git tells a pre-receive hook where the objects are that are not accepted yet (githooks(5)).
+_QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+
+#: Names of files that hold YAML; JSON is YAML.
+YAML_SUFFIXES = (".yaml", ".yml", ".json")
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class TooLarge(GitError):
+    """A file is larger than the limit: its content is not read."""
+
+
+class Signature(NamedTuple):
+    """The signature of a commit and the bytes that it signs."""
+
+    armor: bytes
+    payload: bytes
+
+
+class Commit(NamedTuple):
+    """A commit as written; author and committer are only claims.
+
+    author, committer  addresses as written, undecodable bytes by surrogateescape
+    """
+
+    oid: str
+    tree: str
+    parents: tuple[str, ...]
+    author: str
+    committer: str
+    subject: str
+    signature: Signature | None
+
+
+class Difference(NamedTuple):
+    """A path whose entry is not the same on both sides; None where it is not there."""
+
+    path: str
+    before: Entry | None
+    after: Entry | None
+
+
+class Merge(NamedTuple):
+    """What merging `head` into `base` gives.
+
+    merge_base  where the change starts
+    before      the target branch as it is
+    after       the target branch as it would be
+    conflicts   paths that both sides changed in ways that do not merge
+    """
+
+    merge_base: str
+    before: Tree
+    after: Tree
+    conflicts: tuple[str, ...]
+
+
+def objects_directory(path: str) -> str:
+    """The directory of the Git objects of the repository at `path` (bare, or with a work tree).
+
+    Raises:
+        GitError: there is no repository.
+    """
+    git_dir = os.path.join(path, ".git")
+    if os.path.isfile(git_dir):
+        git_dir = os.path.join(path, _first_line(git_dir).removeprefix("gitdir: "))
+    elif not os.path.isdir(git_dir):
+        git_dir = path
+    common = os.path.join(git_dir, "commondir")
+    if os.path.isfile(common):
+        git_dir = os.path.join(git_dir, _first_line(common))
+    objects = os.path.abspath(os.path.join(git_dir, "objects"))
+    if not os.path.isdir(objects) or not os.path.exists(os.path.join(git_dir, "HEAD")):
+        raise GitError(f"{path}: not a Git repository; name the repository's directory")
+    return objects
+
+
+def _first_line(path: str) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.readline(4096).rstrip("\n")
+
+
+def is_oid(text: str) -> bool:
+    """Whether `text` is a full object id (SHA-1 or SHA-256)."""
+    return len(text) in (40, 64) and _HEX.issuperset(text)
+
+
+class Repository:
+    """Read access to the objects of one repository, within limits and until a deadline.
+
+    Args:
+        path: the repository's directory.
+        oid: any full object id of it; its length tells the hash.
+        limits: bounds; going over one raises GitError.
+        deadline: time.monotonic() after which every call raises GitError.
+        environment: where a pre-receive hook's quarantine is described (GIT_OBJECT_DIRECTORY and so on).
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        oid: str,
+        limits: Limits = LIMITS,
+        deadline: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.limits = limits
+        self.deadline = time.monotonic() + limits.seconds if deadline is None else deadline
+        self._left = limits.total_bytes
+        self._trees: dict[str, dict[str, Entry]] = {}
+        self._blobs: dict[str, bytes] = {}
+        self._oid_bytes = len(oid) // 2
+        self._batch: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        objects = objects_directory(os.fspath(path))
+        self._home = _make_git_directory("sha256" if len(oid) == 64 else "sha1")
+        self._environment = _environment(self._home, objects, environment or {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End Git and remove the borrowed directory."""
+        self._stop()
+        _remove(self._home)
+
+    # -- objects ------------------------------------------------------------------------------------------------
+
+    def object(self, oid: str, kind: str) -> bytes:
+        """The content of the object `oid`, which must be of `kind` (commit, tree, blob).
+
+        Raises:
+            TooLarge: it is larger than limits.blob_bytes (trees and commits: 16 times that).
+            GitError: it is missing, damaged, of another kind, or a limit of the run is reached.
+        """
+        if not is_oid(oid):
+            raise GitError(f"{oid!r} is no full object id")
+        found, size = self._ask(oid)
+        if found != kind:
+            self._stop()  # what it is about to send is not wanted
+            raise GitError(f"{oid} is a {found}, not a {kind}")
+        if size > self.limits.blob_bytes * (1 if kind == "blob" else 16):
+            self._stop()
+            raise TooLarge(f"{size} bytes are more than the limit of {self.limits.blob_bytes}")
+        self._left -= size
+        if self._left < 0:
+            raise GitError(f"the change needs more than {self.limits.total_bytes} bytes to be read")
+        data = self._take(size + 1)
+        return data[:-1]
+
+    def _ask(self, oid: str) -> tuple[str, int]:
+        batch = self._started()
+        assert batch.stdin is not None  # it is a pipe
+        try:
+            batch.stdin.write(oid.encode("ascii") + b"\n")
+        except OSError as error:
+            self._stop()
+            raise GitError(f"git cat-file ended: {error}") from error
+        while b"\n" not in self._buffer:
+            self._fill(oid)
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        words = line.decode("ascii", "replace").split()
+        if len(words) != 3 or not words[2].isdigit():
+            raise GitError(
+                f"object {oid} is missing; fetch the whole history of both branches (a shallow clone is not enough)"
+            )
+        return words[1], int(words[2])
+
+    def _take(self, size: int) -> bytes:
+        parts, have = [self._buffer], len(self._buffer)
+        while have < size:
+            self._buffer = b""
+            self._fill("")
+            parts.append(self._buffer)
+            have += len(self._buffer)
+        data = b"".join(parts)
+        self._buffer = data[size:]
+        return data[:size]
+
+    def _fill(self, oid: str) -> None:
+        batch = self._started()
+        assert batch.stdout is not None  # it is a pipe
+        descriptor = batch.stdout.fileno()
+        if not select.select([descriptor], [], [], max(0.0, self.deadline - time.monotonic()))[0]:
+            self._stop()
+            raise GitError("Git did not answer in time")
+        data = os.read(descriptor, 1 << 20)
+        if not data:
+            self._stop()
+            raise GitError(f"object {oid} cannot be read; the repository is damaged (see git fsck)")
+        self._buffer += data
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._batch is None:
+            self._buffer = b""
+            self._batch = self._popen("cat-file", "--batch")
+        return self._batch
+
+    def _popen(self, *arguments: str) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(  # nosec
+                ["git", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+                cwd=self._home,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise GitError(f"git cannot be run: {error}; install it or mend PATH") from error
+
+    def _stop(self) -> None:
+        if self._batch is None:
+            return
+        batch, self._batch = self._batch, None
+        for pipe in (batch.stdin, batch.stdout):
+            if pipe is not None:
+                pipe.close()
+        batch.kill()
+        batch.wait()
+
+    def run(self, *arguments: str, okay: tuple[int, ...] = (0,)) -> tuple[int, bytes]:
+        """Exit code and output of one more Git command.
+
+        Raises:
+            GitError: it exits with a code that is not `okay`, or takes too long.
+        """
+        process = self._popen(*arguments)
+        try:
+            out, _ = process.communicate(timeout=max(0.01, self.deadline - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            process.communicate()
+            raise GitError(f"git {arguments[0]} did not end in time") from error
+        if process.returncode not in okay:
+            raise GitError(
+                f"git {arguments[0]} failed; is the history complete? Fetch both branches wholly"
+                " (a shallow clone is not enough)"
+            )
+        return process.returncode, out
+
+    # -- commits ------------------------------------------------------------------------------------------------
+
+    def commit(self, oid: str) -> Commit:
+        """The commit `oid`.
+
+        Raises:
+            GitError: there is none, or it cannot be understood.
+        """
+        return _parse_commit(oid, self.object(oid, "commit"))
+
+    def commits(self, base: str, head: str) -> tuple[list[Commit], str]:
+        """The commits of `head` that are not in `base`, oldest last, and the one merge base.
+
+        Raises:
+            GitError: the histories have no merge base, or several, or the change has too many commits.
+        """
+        if not (is_oid(base) and is_oid(head)):
+            raise GitError(f"{base!r}..{head!r}: full object ids of commits are needed")
+        most = self.limits.commits
+        lines = self.run("rev-list", f"--max-count={most + 1}", "--boundary", head, f"^{base}")[1].decode().split()
+        own = [line for line in lines if not line.startswith("-")]
+        if len(own) > most:
+            raise GitError(f"more than {most} commits lie between {base} and {head}")
+        merge_base = base if head == base or f"-{base}" in lines else self._merge_base(base, head)
+        return [self.commit(oid) for oid in own], merge_base
+
+    def _merge_base(self, base: str, head: str) -> str:
+        found = self.run("merge-base", "--all", base, head, okay=(0, 1))[1].decode().split()
+        if not found:
+            raise GitError(
+                f"{head} and the target branch have no history in common; make the change on a branch of the target"
+            )
+        if len(found) > 1:
+            raise GitError("the change starts at several places at once; bring the branch up to date with its target")
+        return found[0]
+
+    def tree(self, commit: str) -> GitTree:
+        """The files of a commit."""
+        return GitTree(self, self.commit(commit).tree)
+
+    def merge(self, base: str, head: str, merge_base: str) -> Merge:
+        """What merging `head` into `base` gives, file by file, as Git would merge it without looking for renames.
+
+        Raises:
+            GitError: something cannot be read.
+        """
+        before, after = self.tree(base), self.tree(head)
+        if merge_base == base:
+            return Merge(merge_base, before, after, ())
+        start = self.tree(merge_base)
+        ours = {one.path: one for one in self.differences(start, before)}
+        chosen: dict[str, Entry | None] = {}
+        contents: dict[str, bytes] = {}
+        conflicts = []
+        for theirs in self.differences(start, after):
+            mine = ours.get(theirs.path)
+            if mine is None:
+                chosen[theirs.path] = theirs.after
+            elif mine.after != theirs.after:
+                merged = self._merge_file(theirs.before, mine.after, theirs.after)
+                if merged is None:
+                    conflicts.append(theirs.path)
+                    chosen[theirs.path] = theirs.after
+                else:
+                    chosen[theirs.path] = merged[0]
+                    contents[merged[0].oid] = merged[1]
+        conflicts += [path for path, entry in chosen.items() if entry is not None and _in_the_way(before, chosen, path)]
+        return Merge(merge_base, before, OverlaidTree(before, chosen, contents), tuple(sorted(set(conflicts))))
+
+    def _merge_file(self, start: Entry | None, ours: Entry | None, theirs: Entry | None) -> tuple[Entry, bytes] | None:
+        sides = [side for side in (ours, start, theirs) if side is not None and side.mode.startswith("100")]
+        if len(sides) != 3:
+            return None
+        names = []
+        try:
+            for index, side in enumerate(sides):
+                names.append(os.path.join(self._home, f"side{index}"))
+                with open(names[-1], "wb") as file:
+                    file.write(self.blob(side.oid))
+            code, data = self.run("merge-file", "-p", "-q", *names, okay=tuple(range(128)))
+        except TooLarge:
+            return None
+        finally:
+            for name in names:
+                os.unlink(name)
+        if code:
+            return None
+        mode = sides[2].mode if sides[2].mode != sides[1].mode else sides[0].mode
+        return Entry(sides[2].path, mode, "merged-" + sha256(data).hexdigest()), data
+
+    # -- trees --------------------------------------------------------------------------------------------------
+
+    def blob(self, oid: str) -> bytes:
+        """A file's content; kept, for both sides ask for the same ones."""
+        if oid not in self._blobs:
+            self._blobs[oid] = self.object(oid, "blob")
+        return self._blobs[oid]
+
+    def listing(self, oid: str) -> dict[str, Entry]:
+        """The entries of one tree object by name; each entry's path is its bare name.
+
+        Raises:
+            GitError: the tree holds what no checkout could hold: names like "..", or a name twice.
+        """
+        if oid not in self._trees:
+            self._trees[oid] = _parse_tree(oid, self.object(oid, "tree"), self._oid_bytes)
+        return self._trees[oid]
+
+    def differences(self, before: GitTree, after: GitTree) -> list[Difference]:
+        """Every path that is not the same in both trees, sorted; only trees that differ are read."""
+        out: list[Difference] = []
+        todo: list[tuple[str, str, str]] = [("", before.root, after.root)]
+        while todo:
+            under, left, right = todo.pop()
+            if left == right:
+                continue
+            self._not_too_deep(under)
+            old = self.listing(left) if left else {}
+            new = self.listing(right) if right else {}
+            for name in old.keys() | new.keys():
+                one, two = old.get(name), new.get(name)
+                if one == two:
+                    continue
+                path = f"{under}{name}"
+                subtrees = (_subtree(one), _subtree(two))
+                if any(subtrees):
+                    todo.append((f"{path}/", *subtrees))
+                files = (_file(one, path), _file(two, path))
+                if any(files):
+                    out.append(Difference(path, *files))
+            if len(out) > self.limits.files:
+                raise GitError(f"more than {self.limits.files} paths change")
+        return sorted(out, key=lambda one: one.path)
+
+    def _not_too_deep(self, path: str) -> None:
+        if path.count("/") > self.limits.depth:
+            raise GitError(f"directories are nested deeper than {self.limits.depth}")
+
+    def changed(self, merge: Merge) -> list[Difference]:
+        """Every path that the merge changes on the target branch, sorted."""
+        if isinstance(merge.before, GitTree) and isinstance(merge.after, GitTree):
+            return self.differences(merge.before, merge.after)
+        assert isinstance(merge.after, OverlaidTree)  # merge() makes no other
+        pairs = ((path, _plain(merge.before.entry(path)), entry) for path, entry in merge.after.chosen.items())
+        return sorted((Difference(*one) for one in pairs if one[1] != one[2]), key=lambda one: one.path)
+
+    def mentions(self, tree: Tree, words: Iterable[str]) -> list[str]:
+        """Paths of YAML and JSON files of `tree` that hold one of `words` literally (or may); Git does the search."""
+        patterns = [part for word in words if word and "\n" not in word for part in ("-e", word)]
+        if not patterns:
+            return []
+        below = tree.below if isinstance(tree, OverlaidTree) else tree
+        assert isinstance(below, GitTree)  # there are no other trees
+        files = [f"*{suffix}" for suffix in YAML_SUFFIXES]
+        arguments = ["grep", "-l", "-z", "-a", "-F", "--threads=1", *patterns, below.root, "--", *files]
+        out = self.run(*arguments, okay=(0, 1))[1]
+        found = {name.decode("utf-8", "surrogateescape").partition(":")[2] for name in out.split(b"\0") if name}
+        if isinstance(tree, OverlaidTree):
+            found -= tree.chosen.keys()
+            found |= {path for path, entry in tree.chosen.items() if entry and path.endswith(YAML_SUFFIXES)}
+        return sorted(found)
+
+
+class GitTree:
+    """The files of a tree object."""
+
+    def __init__(self, repository: Repository, root: str) -> None:
+        self.repository = repository
+        self.root = root
+
+    def entry(self, path: str) -> Entry | None:
+        """The entry at `path`; "" is the top directory."""
+        found = Entry("", DIRECTORY, self.root)
+        for name in path.split("/") if path else ():
+            if found.mode != DIRECTORY:
+                return None
+            inner = self.repository.listing(found.oid).get(name)
+            if inner is None:
+                return None
+            found = inner
+        return Entry(path, found.mode, found.oid)
+
+    def walk(self, under: str = "") -> Iterator[Entry]:
+        """Every file, link and submodule below the directory `under`."""
+        top = self.entry(under)
+        todo = [top] if top is not None and top.mode == DIRECTORY else []
+        while todo:
+            directory = todo.pop()
+            prefix = f"{directory.path}/" if directory.path else ""
+            self.repository._not_too_deep(prefix)
+            for name, entry in self.repository.listing(directory.oid).items():
+                inner = Entry(prefix + name, entry.mode, entry.oid)
+                if entry.mode == DIRECTORY:
+                    todo.append(inner)
+                else:
+                    yield inner
+
+    def names(self, under: str = "") -> dict[str, Entry]:
+        """The entries of one directory by name (their path is the bare name); {} when there is none."""
+        top = self.entry(under)
+        return self.repository.listing(top.oid) if top is not None and top.mode == DIRECTORY else {}
+
+    def read(self, path: str) -> bytes:
+        """The content of the plain file at `path`."""
+        entry = self.entry(path)
+        if entry is None or not entry.mode.startswith("100"):
+            raise GitError(f"{path}: {'no such file' if entry is None else 'not a plain file'}")
+        return self.repository.blob(entry.oid)
+
+
+class OverlaidTree:
+    """A tree with some of its files replaced, added or taken away.
+
+    Args:
+        below: the tree as it is.
+        chosen: what lies over it: an entry, or None for a file that is gone.
+        contents: bytes of entries whose object Git does not have.
+    """
+
+    def __init__(self, below: GitTree, chosen: Mapping[str, Entry | None], contents: Mapping[str, bytes]) -> None:
+        self.below = below
+        self.chosen = chosen
+        self.contents = contents
+        self._directories: dict[str, dict[str, Entry]] = {}
+        for path in sorted(chosen, key=lambda path: chosen[path] is not None):  # what goes makes room for what comes
+            self._touch(path)
+
+    def _touch(self, path: str) -> None:
+        """Make own listings of all directories on the way to `path`, with `path` as chosen."""
+        at, _, name = path.rpartition("/")
+        entry = self.chosen[path]
+        listing = self._listing(at)
+        if entry is None:
+            listing.pop(name, None)
+        else:
+            listing[name] = Entry(name, entry.mode, entry.oid)
+        while at:
+            inner = at
+            at, _, name = at.rpartition("/")
+            above = self._listing(at)
+            if self._listing(inner):
+                digest = repr(sorted((key, *value[1:]) for key, value in self._listing(inner).items()))
+                oid = "overlaid-" + sha256(digest.encode("utf-8", "surrogateescape")).hexdigest()
+                above[name] = Entry(name, DIRECTORY, oid)
+            else:
+                above.pop(name, None)
+
+    def _listing(self, at: str) -> dict[str, Entry]:
+        if at not in self._directories:
+            self._directories[at] = dict(self.below.names(at))
+        return self._directories[at]
+
+    def names(self, under: str = "") -> Mapping[str, Entry]:
+        """The entries of one directory by name (their path is the bare name); {} when there is none."""
+        return self._directories[under] if under in self._directories else self.below.names(under)
+
+    def entry(self, path: str) -> Entry | None:
+        """The entry at `path`; "" is the top directory."""
+        if not path:
+            return Entry("", DIRECTORY, "overlaid")
+        at, _, name = path.rpartition("/")
+        found = self.names(at).get(name)
+        return None if found is None else Entry(path, found.mode, found.oid)
+
+    def walk(self, under: str = "") -> Iterator[Entry]:
+        """Every file, link and submodule below the directory `under`."""
+        todo = [under]
+        while todo:
+            at = todo.pop()
+            self.below.repository._not_too_deep(at)
+            for name, entry in self.names(at).items():
+                path = f"{at}/{name}" if at else name
+                if entry.mode == DIRECTORY:
+                    todo.append(path)
+                else:
+                    yield Entry(path, entry.mode, entry.oid)
+
+    def read(self, path: str) -> bytes:
+        """The content of the plain file at `path`."""
+        entry = self.entry(path)
+        if entry is None or not entry.mode.startswith("100"):
+            raise GitError(f"{path}: {'no such file' if entry is None else 'not a plain file'}")
+        known = self.contents.get(entry.oid)
+        return self.below.repository.blob(entry.oid) if known is None else known
+
+
+def _in_the_way(before: GitTree, chosen: Mapping[str, Entry | None], path: str) -> bool:
+    """Whether the target has a directory at `path`, or a file where `path` needs a directory."""
+
+    def stays(at: str) -> Entry | None:
+        return None if at in chosen and chosen[at] is None else before.entry(at)
+
+    there = before.entry(path)
+    if there is not None and there.mode == DIRECTORY and any(stays(one.path) for one in before.walk(path)):
+        return True
+    parent = path.rpartition("/")[0]
+    while parent:
+        there = stays(parent)
+        if there is not None and there.mode != DIRECTORY:
+            return True
+        parent = parent.rpartition("/")[0]
+    return False
+
+
+def _plain(entry: Entry | None) -> Entry | None:
+    return None if entry is None or entry.mode == DIRECTORY else entry
+
+
+def _subtree(entry: Entry | None) -> str:
+    return entry.oid if entry is not None and entry.mode == DIRECTORY else ""
+
+
+def _file(entry: Entry | None, path: str) -> Entry | None:
+    return None if entry is None or entry.mode == DIRECTORY else Entry(path, entry.mode, entry.oid)
+
+
+def _parse_tree(oid: str, data: bytes, oid_bytes: int) -> dict[str, Entry]:
+    out: dict[str, Entry] = {}
+    at = 0
+    while at < len(data):
+        end = data.find(b"\0", at)
+        mode, space, raw = data[at:end].partition(b" ")
+        if end < 0 or not space or end + 1 + oid_bytes > len(data):
+            raise GitError(f"tree {oid} is damaged (see git fsck)")
+        name = raw.decode("utf-8", "surrogateescape")
+        if name in ("", ".", "..") or "/" in name or name.lower() == ".git" or name in out:
+            raise GitError(f"tree {oid} holds the impossible name {name!r} (see git fsck)")
+        out[name] = Entry(name, mode.decode("ascii", "replace").zfill(6), data[end + 1 : end + 1 + oid_bytes].hex())
+        at = end + 1 + oid_bytes
+    return out
+
+
+def _parse_commit(oid: str, data: bytes) -> Commit:
+    headers: dict[str, list[bytes]] = {}
+    payload: list[bytes] = []
+    armor: list[bytes] = []
+    head, _, message = data.partition(b"\n\n")
+    # Which lines a signature covers: all but those of headers that begin with "gpgsig" (Git's commit.c).
+    into, signed = payload, 0
+    for line in head.split(b"\n"):
+        if not line.startswith(b" "):
+            name, _, value = line.partition(b" ")
+            headers.setdefault(name.decode("ascii", "replace"), []).append(value)
+            into = payload
+            if name == (b"gpgsig-sha256" if len(oid) == 64 else b"gpgsig"):
+                into, signed = armor, signed + 1
+                line = b" " + value
+            elif name.startswith(b"gpgsig"):
+                into = []
+        into.append(line[1:] if into is armor else line)
+    trees = headers.get("tree", [])
+    if len(trees) != 1 or not is_oid(trees[0].decode("ascii", "replace")):
+        raise GitError(f"commit {oid} is damaged (see git fsck)")
+    signature = None
+    if signed == 1:
+        signature = Signature(b"\n".join(armor) + b"\n", b"\n".join(payload) + b"\n\n" + message)
+    return Commit(
+        oid,
+        trees[0].decode("ascii"),
+        tuple(parent.decode("ascii", "replace") for parent in headers.get("parent", [])),
+        _address(headers.get("author", [])),
+        _address(headers.get("committer", [])),
+        message.partition(b"\n")[0].decode("utf-8", "surrogateescape")[:200],
+        signature,
+    )
+
+
+def _address(lines: list[bytes]) -> str:
+    if len(lines) != 1:
+        return ""
+    inside = lines[0].rpartition(b">")[0].rpartition(b"<")[2]
+    return inside.strip().decode("utf-8", "surrogateescape")
+
+
+def _make_git_directory(hash_name: str) -> str:
+    """An empty bare repository of our own, in which Git finds nothing but our settings."""
+    home = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"weft-policy-{os.urandom(12).hex()}")  # nosec: mode 0700
+    try:
+        os.mkdir(home, 0o700)
+        os.mkdir(os.path.join(home, "refs"))
+        settings = "[core]\n\tbare = true\n\tcommitGraph = false\n\trepositoryformatversion = 1\n"
+        settings += f"[extensions]\n\tobjectFormat = {hash_name}\n[protocol]\n\tallow = never\n[gc]\n\tauto = 0\n"
+        for name, text in (("HEAD", "ref: refs/heads/none\n"), ("config", settings)):
+            with open(os.path.join(home, name), "w", encoding="ascii") as file:
+                file.write(text)
+    except OSError as error:
+        raise GitError(
+            f"no temporary directory can be made: {error}; set TMPDIR to a place that can be written"
+        ) from error
+    return home
+
+
+def _environment(home: str, objects: str, quarantine: Mapping[str, str]) -> dict[str, str]:
+    out = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": home,
+        "XDG_CONFIG_HOME": home,
+        "LC_ALL": "C",
+        "GIT_DIR": home,
+        "GIT_OBJECT_DIRECTORY": objects,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_GRAFT_FILE": "/dev/null",
+        "GIT_ALLOW_PROTOCOL": "",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+    for name in _QUARANTINE:
+        if quarantine.get(name):
+            out[name] = quarantine[name]
+    if quarantine.get("GIT_OBJECT_DIRECTORY") and not quarantine.get("GIT_ALTERNATE_OBJECT_DIRECTORIES"):
+        out["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _quoted(objects)
+    return out
+
+
+def _quoted(path: str) -> str:
+    """A path for GIT_ALTERNATE_OBJECT_DIRECTORIES, where a colon separates unless quoted (git(1))."""
+    if ":" not in path and not path.startswith('"'):
+        return path
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _remove(home: str) -> None:
+    """Take away what _make_git_directory made; what Git may have put there as well."""
+    for top, directories, files in os.walk(home, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(top, name))
+        for name in directories:
+            os.rmdir(os.path.join(top, name))
+    if os.path.isdir(home):
+        os.rmdir(home)
