@@ -77,11 +77,20 @@ class Outcome:
     """What a reconciliation found or did.
 
     changes  the Changes needed (check) or made
+    stages   how many of them belong to each stage that the specs name
     failed   message of the resource that could not be changed, or ""; `changes` then holds what was made before
     """
 
     changes: List[Change] = field(default_factory=list)
     failed: str = ""
+    stages: Dict[str, int] = field(default_factory=dict)
+
+    def add(self, resource: Resource, changes: Sequence[Change]) -> None:
+        """Count a resource's Changes in."""
+        self.changes += changes
+        stage = str(resource.spec.get("stage", ""))
+        if changes and stage:
+            self.stages[stage] = self.stages.get(stage, 0) + len(changes)
 
 
 def build(types: Mapping[str, Type[Resource]], specs: Sequence[Spec], machine: str = "") -> List[Resource]:
@@ -120,8 +129,8 @@ def reconcile(
     planned = [(resource, resource.changes(resource.observe())) for resource in resources]
     outcome = Outcome()
     if check:
-        for _resource, changes in planned:
-            outcome.changes += changes
+        for resource, changes in planned:
+            outcome.add(resource, changes)
         return outcome
     units: Dict[str, None] = {}
     try:
@@ -133,7 +142,7 @@ def reconcile(
             units.update(dict.fromkeys(resource.notify))
             resource.apply(changes)
             _confirm(resource)
-            outcome.changes += changes
+            outcome.add(resource, changes)
     except ResourceError as error:
         outcome.failed = str(error)
     _notify(planned, list(units), outcome)

@@ -95,6 +95,12 @@ def test_changes_are_recorded_before_they_are_made() -> None:
     assert [(changes[0].after, world) for changes, world in seen] == [(1, {})]
 
 
+def test_changes_are_counted_by_stage() -> None:
+    resources = things({"name": "a", "value": 1, "stage": "prepare"}, {"name": "b", "value": 1, "stage": "member"})
+    WORLD["b"] = 1
+    assert reconcile(resources, check=True).stages == reconcile(resources, check=False).stages == {"prepare": 1}
+
+
 def test_an_unknown_type_names_the_known_ones() -> None:
     with pytest.raises(ResourceError, match="unknown resource type 'x'; known are thing"):
         build({"thing": Thing}, [{"type": "x"}])
