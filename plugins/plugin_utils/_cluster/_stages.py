@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Who does what in a run: from what every machine was found to need to the stages of the apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster._leader import leader
+
+#: Subject types of the Changes that make a machine a member.
+MEMBERSHIP = frozenset({"control_plane", "worker"})
+
+
+@dataclass
+class Stages:
+    """The stages of a run, as inventory names.
+
+    leader      the control plane through which the cluster is asked and changed, "" where none can be reached
+    live        whether the leader's API server answers
+    initialise  whether the leader makes a new cluster
+    prepare     machines with Changes before membership
+    member      machines with Changes of membership or of what kubeadm manages
+    joiners     those of `member` that are not members yet, the leader aside
+    nodes       machines that should be Ready at the end
+    problems    why the run cannot go on
+    """
+
+    leader: str = ""
+    live: bool = False
+    initialise: bool = False
+    prepare: list[str] = field(default_factory=list)
+    member: list[str] = field(default_factory=list)
+    joiners: list[str] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
+    problems: list[dict[str, str]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+def stages(
+    observed: Mapping[str, Mapping[str, Any]],
+    control_planes: Sequence[str],
+    workers: Sequence[str],
+) -> Stages:
+    """Sort the machines into stages.
+
+    Args:
+        observed: by machine, the result of weft.platform.node in check mode.
+        control_planes: machines of that group, in the inventory's order.
+        workers: likewise.
+    """
+    chosen = leader(observed, control_planes)
+    out = Stages(leader=chosen["name"], live=bool(chosen["live"]))
+    for machine in [*control_planes, *workers]:
+        result = observed.get(machine, {})
+        if not result.get("facts"):
+            continue
+        out.nodes.append(machine)
+        types = [change["subject"]["type"] for change in result.get("changes", [])]
+        if result.get("stages", {}).get("prepare"):
+            out.prepare.append(machine)
+        if result.get("stages", {}).get("member"):
+            out.member.append(machine)
+        if MEMBERSHIP.intersection(types) and machine != out.leader:
+            out.joiners.append(machine)
+    leader_types = {change["subject"]["type"] for change in observed.get(out.leader, {}).get("changes", [])}
+    out.initialise = "control_plane" in leader_types
+    out.problems = _problems(out, observed, control_planes, workers)
+    return out
+
+
+def _problems(
+    found: Stages, observed: Mapping[str, Mapping[str, Any]], control_planes: Sequence[str], workers: Sequence[str]
+) -> list[dict[str, str]]:
+    unseen = [machine for machine in control_planes if machine not in found.nodes]
+    if not found.leader:
+        return [
+            {
+                "check": "control-plane",
+                "message": "no control plane can be reached",
+                "remedy": "bring at least one of them back: " + ", ".join(control_planes),
+            }
+        ]
+    members = [machine for machine in workers if _is_member(observed.get(machine, {}))]
+    if found.initialise and (unseen or members):
+        why = f"cannot be reached: {', '.join(unseen)}" if unseen else f"already has workers: {', '.join(members)}"
+        return [
+            {
+                "check": "second-cluster",
+                "message": f"no reachable control plane is a member, but the cluster may exist: {why}",
+                "remedy": "bring its control planes back or restore them; to begin anew, destroy the cluster first",
+            }
+        ]
+    return []
+
+
+def _is_member(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("facts", {}).get("kubernetes", {}).get("member") in ("worker", "control_plane"))

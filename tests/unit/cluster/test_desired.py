@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""The resource list of a machine follows from its variables and the lock file, and from nothing else."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _containerd, _units
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster._desired import (
+    CONTROL_PLANE,
+    WORKER,
+    Machine,
+    image,
+    preflight,
+    prepare,
+    resources,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._settings import settings, with_defaults
+
+LOCK: dict[str, Any] = {
+    "binaries": [
+        {"name": "kubelet", "path": "/usr/local/bin/kubelet", "sha256": "a" * 64, "roles": [CONTROL_PLANE, WORKER],
+         "url": "https://dl.k8s.io/v1/kubelet"},
+        {"name": "etcdctl", "path": "/usr/local/bin/etcdctl", "sha256": "b" * 64, "roles": [CONTROL_PLANE],
+         "url": "https://example.org/etcd.tar.gz", "member": "etcd/etcdctl", "archive_sha256": "c" * 64},
+    ],
+    "images": [
+        {"name": "pause", "ref": "registry.k8s.io/pause:3.10", "digest": "sha256:1", "roles": [CONTROL_PLANE, WORKER]},
+        {"name": "etcd", "ref": "registry.k8s.io/etcd:3.7", "digest": "sha256:2", "roles": [CONTROL_PLANE]},
+        {"name": "kube-vip", "ref": "ghcr.io/kube-vip/kube-vip:v1", "digest": "sha256:3", "roles": [CONTROL_PLANE]},
+        {"name": "flannel", "ref": "ghcr.io/flannel-io/flannel:v0", "digest": "sha256:4",
+         "roles": [CONTROL_PLANE, WORKER]},
+        {"name": "kube-router", "ref": "docker.io/cloudnativelabs/kube-router:v2", "digest": "sha256:5",
+         "roles": [CONTROL_PLANE, WORKER]},
+    ],
+}  # fmt: skip
+
+
+def machine(role: str = WORKER, **over: Any) -> Machine:
+    own = {"node_name": "m1", "node_address": "192.0.2.1", "node_taints": [], "artifacts_source": "bundle"}
+    given = {"cluster_kubeconfig": "x", "artifacts_registry": "192.0.2.9:5001", **own, **over}
+    return Machine("m1", role, settings(with_defaults(given), lambda value: value))
+
+
+def named(specs: list[dict[str, Any]], kind: str) -> dict[str, Mapping[str, Any]]:
+    return {
+        str(spec.get("path") or spec.get("ref") or spec.get("name")): spec for spec in specs if spec["type"] == kind
+    }
+
+
+def test_machines_get_only_what_their_role_needs() -> None:
+    control_plane, worker = prepare(machine(CONTROL_PLANE), LOCK), prepare(machine(WORKER), LOCK)
+    assert set(named(control_plane, "binary")) == {"/usr/local/bin/kubelet", "/usr/local/bin/etcdctl"}
+    assert set(named(worker, "binary")) == {"/usr/local/bin/kubelet"}
+    assert set(named(control_plane, "image")) - set(named(worker, "image")) == {
+        "registry.k8s.io/etcd:3.7",
+        "ghcr.io/kube-vip/kube-vip:v1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "absent"),
+    [
+        ({"network_plugin": "none"}, {"ghcr.io/flannel-io/flannel:v0", "docker.io/cloudnativelabs/kube-router:v2"}),
+        ({"network_plugin": "flannel"}, {"docker.io/cloudnativelabs/kube-router:v2"}),
+        ({"cluster_endpoint_provider": "external"}, {"ghcr.io/kube-vip/kube-vip:v1"}),
+        ({"cluster_etcd": {"endpoints": ["https://192.0.2.5:2379"]}}, {"registry.k8s.io/etcd:3.7"}),
+        ({}, set()),
+    ],
+)
+def test_images_follow_the_choices(settings: dict[str, Any], absent: set[str]) -> None:
+    every = {entry["ref"] for entry in LOCK["images"]}
+    assert set(named(prepare(machine(CONTROL_PLANE, **settings), LOCK), "image")) == every - absent
+
+
+@pytest.mark.parametrize(
+    ("settings", "url", "archive"),
+    [
+        ({}, f"http://192.0.2.9:5001/v2/weft/binaries/blobs/sha256:{'b' * 64}", None),
+        (
+            {"artifacts_source": "upstream"},
+            "https://example.org/etcd.tar.gz",
+            {"sha256": "c" * 64, "member": "etcd/etcdctl"},
+        ),
+        (
+            {"artifacts_source": "mirror", "artifacts_mirror": {"https://example.org": "https://mirror.lan/x/"}},
+            "https://mirror.lan/x/etcd.tar.gz",
+            {"sha256": "c" * 64, "member": "etcd/etcdctl"},
+        ),
+    ],
+)
+def test_binaries_come_from_the_chosen_source(settings: dict[str, Any], url: str, archive: Any) -> None:
+    binary = named(prepare(machine(CONTROL_PLANE, **settings), LOCK), "binary")["/usr/local/bin/etcdctl"]
+    assert (binary["url"], binary.get("archive")) == (url, archive)
+
+
+def test_identical_input_gives_identical_lists() -> None:
+    locked = {**LOCK, "kubernetes": "v1.37.2"}
+    assert resources(machine(), locked, False) == resources(machine(), locked, False)
+
+
+def test_an_unknown_image_says_what_to_do() -> None:
+    with pytest.raises(KeyError, match=r"weft\.platform\.lock"):
+        image(LOCK, "nothing")
+
+
+def test_ports_follow_the_role_and_the_firewall_may_be_left_alone() -> None:
+    ports = next(spec for spec in prepare(machine(CONTROL_PLANE), LOCK) if spec["type"] == "firewall")["ports"]
+    assert {"6443/tcp", "2379-2380/tcp", "10250/tcp", "8472/udp"} <= set(ports)
+    assert not [spec for spec in prepare(machine(node_firewall=False), LOCK) if spec["type"] == "firewall"]
+
+
+def test_containerd_configuration_is_merged_and_names_our_pause_image() -> None:
+    over = {"plugins": {"io.containerd.cri.v1.runtime": {"restrict_oom_score_adj": True}}}
+    written = tomllib.loads(_containerd.config("registry.k8s.io/pause:3.10", over))
+    runtime = written["plugins"]["io.containerd.cri.v1.runtime"]
+    assert runtime["restrict_oom_score_adj"] is True
+    assert runtime["containerd"]["runtimes"]["runc"]["options"]["SystemdCgroup"] is True
+    images = written["plugins"]["io.containerd.cri.v1.images"]
+    assert images["pinned_images"]["sandbox"] == "registry.k8s.io/pause:3.10"
+
+
+def test_registries_keep_their_credentials_secret() -> None:
+    specs = _containerd.registry_hosts(
+        [
+            {
+                "prefix": "docker.io",
+                "mirrors": ["https://mirror.lan/hub"],
+                "username": "u",
+                "password": "p",
+                "ca": "PEM",
+            },
+            {"prefix": "*", "mirrors": ["http://192.0.2.9:5001"]},
+        ]
+    )
+    hosts = {spec["path"]: spec for spec in specs}
+    hub = hosts["/etc/containerd/certs.d/docker.io/hosts.toml"]
+    assert (hub["secret"], hub["mode"]) == (True, "0600")
+    assert tomllib.loads(hub["content"])["host"]["https://mirror.lan/hub"]["header"] == {"authorization": "Basic dTpw"}
+    assert "server" not in tomllib.loads(hosts["/etc/containerd/certs.d/_default/hosts.toml"]["content"])
+    assert "/etc/containerd/certs.d/docker.io/ca.crt" in hosts
+
+
+def test_every_machine_must_reach_the_other_control_planes() -> None:
+    peers = [{"name": "m1", "address": "192.0.2.1"}, {"name": "m2", "address": "192.0.2.2"}]
+    assert [peer["name"] for peer in preflight(machine(CONTROL_PLANE), peers)["peers"]] == ["m2"]
+
+
+def test_a_proxy_becomes_a_drop_in_and_none_becomes_nothing() -> None:
+    text = _units.proxy({"http": "http://p:3128", "no_proxy": ["10.0.0.0/8", ".lan"]})
+    assert 'Environment="HTTP_PROXY=http://p:3128"' in text
+    assert 'Environment="NO_PROXY=10.0.0.0/8,.lan"' in text
+    assert _units.proxy({}) == ""

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Machines are sorted into stages by their Changes; a cluster is never made twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster._stages import stages
+
+
+def seen(*types: str, member: str = "", healthy: bool = False) -> dict[str, Any]:
+    changes = [{"subject": {"type": kind, "name": "x"}} for kind in types]
+    counts = {
+        "prepare": len([kind for kind in types if kind == "file"]),
+        "member": len([kind for kind in types if kind != "file"]),
+    }
+    return {"stages": counts, "facts": {"kubernetes": {"member": member, "api_healthy": healthy}}, "changes": changes}
+
+
+def test_a_fresh_cluster() -> None:
+    observed = {
+        "a": seen("file", "control_plane"),
+        "b": seen("file", "control_plane"),
+        "w": seen("file", "worker"),
+    }
+    found = stages(observed, ["a", "b"], ["w"])
+    assert (found.leader, found.initialise) == ("a", True)
+    assert found.prepare == found.member == found.nodes == ["a", "b", "w"]
+    assert found.joiners == ["b", "w"]
+    assert not found.problems
+
+
+def test_nothing_to_do_and_one_worker_more() -> None:
+    observed = {
+        "a": seen(member="control_plane", healthy=True),
+        "w": seen(member="worker"),
+        "n": seen("file", "worker"),
+    }
+    found = stages(observed, ["a"], ["w", "n"])
+    assert (found.initialise, found.prepare, found.member, found.joiners) == (False, ["n"], ["n"], ["n"])
+
+
+def test_a_changed_argument_touches_the_control_plane_only() -> None:
+    observed = {"a": seen("static_pods", member="control_plane", healthy=True), "w": seen(member="worker")}
+    found = stages(observed, ["a"], ["w"])
+    assert (found.prepare, found.member, found.joiners) == ([], ["a"], [])
+
+
+@pytest.mark.parametrize(
+    ("observed", "check"),
+    [
+        ({}, "control-plane"),
+        ({"b": seen("control_plane")}, "second-cluster"),
+        ({"a": seen("control_plane"), "b": seen("control_plane"), "w": seen(member="worker")}, "second-cluster"),
+    ],
+)
+def test_a_cluster_that_may_exist_is_not_made_again(observed: dict[str, Any], check: str) -> None:
+    assert [problem["check"] for problem in stages(observed, ["a", "b"], ["w"]).problems] == [check]
