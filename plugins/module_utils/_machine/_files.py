@@ -176,7 +176,7 @@ class Directory(MachineResource):
     """A folder.
 
     spec      {path, mode: "0755", state: present|absent|empty}; absent and empty take everything in it away
-    observed  {"mode": "0755"} and "owner" where that is not root; with `empty` {"entries": count}; ABSENT
+    observed  {"mode": "0755"} and "owner" where that is not root; with state empty also "entries": count; ABSENT
     """
 
     type = "directory"
@@ -192,7 +192,7 @@ class Directory(MachineResource):
         if not stat.S_ISDIR(info.st_mode) and self.state != "absent":
             raise MachineError(f"a folder is wanted, but a {_kind(info)} is there; move it away and run again")
         if self.state == "empty":
-            return {"entries": len(self.host.listdir(self.name))}
+            return {"entries": len(self.host.listdir(self.name)), "mode": mode_text(info)}
         owner = self.host.owner_text(info)
         return {"mode": mode_text(info), **({"owner": owner} if owner else {})}
 
@@ -206,7 +206,8 @@ class Directory(MachineResource):
         if self.state == "absent":
             return ABSENT
         if self.state == "empty":
-            return {"entries": 0} if self.host.exists(self.name) else ABSENT
+            mode = mode_of(self.spec.get("mode", "0755"))
+            return {"entries": 0, "mode": mode} if self.host.exists(self.name) else ABSENT
         owner = str(self.spec.get("owner", ""))
         return {"mode": mode_of(self.spec.get("mode", "0755")), **({"owner": owner} if owner else {})}
 
@@ -214,6 +215,7 @@ class Directory(MachineResource):
         """Make it, set its attributes, or take away what is in it."""
         if self.state != "present":
             clear(self.host, self.name, itself=self.state == "absent")
+        if self.state == "absent":
             return
         path = self.host.at(self.name)
         self.host.make_parents(self.name)
@@ -268,8 +270,7 @@ def clear(host: Host, path: str, itself: bool) -> None:
     Raises:
         MachineError: something is mounted in it that cannot be unmounted; nothing was deleted.
     """
-    for mount in mounts_below(host, path):
-        host.run("umount", mount)
+    unmount(host, path)
     info = host.stat(path)
     if info is None:
         return
@@ -283,14 +284,35 @@ def clear(host: Host, path: str, itself: bool) -> None:
         else:
             os.unlink(inner)
     if itself:
+        if path in mount_points(host):
+            host.run("umount", path)
         os.rmdir(host.at(path))
+
+
+def unmount(host: Host, path: str, begins: str = "") -> None:
+    """Unmount all that is mounted inside a folder, and whose own name begins so.
+
+    Raises:
+        MachineError: something stays.
+    """
+    for mount in mounts_below(host, path):
+        if not os.path.basename(mount).startswith(begins):
+            continue
+        done = host.attempt("umount", mount)
+        # A mount that is seen twice, in a shared folder, goes at once.
+        if done.code and mount in mounts_below(host, path):
+            raise MachineError(f"{mount} cannot be unmounted: {done.last_words}; end what uses it and run again")
 
 
 def mounts_below(host: Host, path: str) -> List[str]:
     """Mount points inside a folder (not the folder itself), innermost first."""
+    return sorted((point for point in mount_points(host) if point.startswith(path + "/")), key=len, reverse=True)
+
+
+def mount_points(host: Host) -> List[str]:
+    """Where something is mounted, by /proc/self/mountinfo."""
     text = host.read("/proc/self/mountinfo") or ""
-    points = [line.split()[4].encode().decode("unicode_escape") for line in text.splitlines()]
-    return sorted((point for point in points if point.startswith(path + "/")), key=len, reverse=True)
+    return [line.split()[4].encode().decode("unicode_escape") for line in text.splitlines()]
 
 
 def _kind(info: os.stat_result) -> str:

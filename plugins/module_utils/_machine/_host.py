@@ -41,9 +41,10 @@ class Result:
 
     @property
     def last_words(self) -> str:
-        """The last lines that it said, error output first."""
+        """The last lines that it said, error output first, without warnings of programs that log."""
         text = self.err.strip() or self.out.strip()
-        return " | ".join(line.strip() for line in text.splitlines()[-4:] if line.strip())
+        lines = [line.strip() for line in text.splitlines() if line.strip() and "level=warning" not in line]
+        return " | ".join(lines[-4:])
 
 
 Execute = Callable[[Sequence[str], str, float], Result]
@@ -227,7 +228,10 @@ class Host:
         """Make the folders above a path."""
         missing = self.missing_parents(path)
         for folder in missing:
-            os.mkdir(self.at(folder), 0o755)
+            try:
+                os.mkdir(self.at(folder), 0o755)
+            except FileExistsError:  # another thread that downloads into it was first
+                continue
             os.chmod(self.at(folder), 0o755)
             self.relabel(folder)
 

@@ -13,6 +13,7 @@ from ansible_collections.weft.platform.plugins.module_utils._machine._host impor
     Host,
     MachineError,
     MachineResource,
+    Result,
 )
 
 NAMESPACE = "k8s.io"
@@ -88,7 +89,7 @@ class Image(MachineResource):
         argv = (*CTR, "images", "pull", *plain, *hosts, self.source)
         done = self.host.attempt(*argv, timeout=PULL_TIMEOUT)
         if done.code:
-            raise MachineError(refusal(self.source, done.err or done.out))
+            raise MachineError(refusal(self.source, done))
 
     @classmethod
     def undo(cls, name: str, before: Before, kept: Mapping[str, Value]) -> List[Dict[str, Any]]:
@@ -115,16 +116,15 @@ def parse_images(text: str) -> Dict[str, str]:
     return {row[0]: row[2] for row in rows if len(row) > 2 and re.fullmatch(_DIGEST, row[2])}
 
 
-def refusal(source: str, text: str) -> str:
+def refusal(source: str, done: Result) -> str:
     """Why containerd did not take an image, in our words."""
-    damaged = re.search(rf"unexpected commit digest ({_DIGEST}), expected ({_DIGEST})", text)
+    damaged = re.search(rf"unexpected commit digest ({_DIGEST}), expected ({_DIGEST})", done.err + done.out)
     if damaged:
         return (
             f"{source}: a part of it has digest {damaged[1]}, but {damaged[2]} is wanted; it is damaged or was "
             "replaced, and was refused. Make the bundle (or the mirror's copy) anew and run again"
         )
-    last = " | ".join(line.strip() for line in text.strip().splitlines()[-2:])
-    return f"{source} cannot be pulled: {last or 'containerd said nothing'}"
+    return f"{source} cannot be pulled: {done.last_words or 'containerd said nothing'}"
 
 
 def pulled_ahead(image: Image) -> None:

@@ -79,7 +79,7 @@ class KernelModule(MachineResource):
         if done.code:
             raise MachineError(
                 f"cannot be loaded: {done.last_words}. Install the package with the running kernel's modules "
-                "(on cloud images often linux-modules-extra or kernel-modules), or restart into the kernel installed last"
+                "(on cloud images often linux-modules-extra or kernel-modules), or restart into its newest kernel"
             )
 
     @classmethod

@@ -11,8 +11,8 @@ import time
 from typing import Any, Dict, List, Mapping, Sequence
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
-from ansible_collections.weft.platform.plugins.module_utils._machine._files import mounts_below
-from ansible_collections.weft.platform.plugins.module_utils._machine._host import Host, MachineResource
+from ansible_collections.weft.platform.plugins.module_utils._machine._files import unmount
+from ansible_collections.weft.platform.plugins.module_utils._machine._host import Host, MachineResource, mode_text
 
 #: Interfaces that flannel, the bridge plugin, kube-router, kube-proxy (ipvs) and node-local DNS make.
 INTERFACES = ("cni0", "flannel.1", "flannel-v6.1", "kube-bridge", "kube-dummy-if", "kube-ipvs0", "nodelocaldns")
@@ -103,7 +103,8 @@ def _signal(pid: int, sign: signal.Signals) -> None:
 class Network(MachineResource):
     """Interfaces, network namespaces, addresses and packet rules that a node's network leaves in the kernel.
 
-    spec      {name: "leftovers", addresses: ["10.0.0.9"]}: none should be there; `addresses` are virtual ones
+    spec      {name: "leftovers", addresses: ["10.0.0.9"], tables: ["ip nat"]}: none should be there; `addresses` are
+              virtual ones, `tables` those of nftables that were there before, and stay also when they are empty
     observed  {"interfaces": [...], "namespaces": [...], "addresses": [...], "rules": [...]}; ABSENT where all are empty
     """
 
@@ -130,9 +131,7 @@ class Network(MachineResource):
 
     def make(self, changes: Sequence[Change]) -> None:
         """Remove it all; what goes by itself with something else is no fault."""
-        for mount in mounts_below(self.host, "/run/netns"):
-            if os.path.basename(mount).startswith("cni-"):
-                self.host.run("umount", "-l", mount)
+        unmount(self.host, "/run/netns", "cni-")
         for name in self.host.listdir("/run/netns"):
             if name.startswith("cni-"):
                 self.host.unlink(f"/run/netns/{name}")
@@ -146,6 +145,9 @@ class Network(MachineResource):
         for family in _chain_tables(self.host):
             rules = "".join(line for line in _saved(self.host, family).splitlines(True) if not CHAINS.search(line))
             self.host.run(f"{family}-restore", stdin=rules)
+        for table in empty_tables(self.host):
+            if table not in self.spec.get("tables", [table]):
+                self.host.attempt("nft", "delete", "table", *table.split())
         for name in _sets(self.host):
             self.host.attempt("ipset", "destroy", name)
 
@@ -169,12 +171,28 @@ def address_rows(host: Host) -> List[List[str]]:
     return [line.replace(":", " ", 1).split() for line in host.attempt("ip", "-o", "address").out.splitlines()]
 
 
-def _tables(host: Host) -> List[str]:
-    """ "ip kube-proxy": nftables' tables of the table above."""
+def tables(host: Host) -> List[str]:
+    """ "ip nat": nftables' tables by family and name."""
     if not host.has_command("nft"):
         return []
     rows = [line.split() for line in host.attempt("nft", "list", "tables").out.splitlines()]
-    return [" ".join(row[1:3]) for row in rows if len(row) == 3 and row[2] in TABLES]
+    return [" ".join(row[1:3]) for row in rows if len(row) == 3]
+
+
+def _tables(host: Host) -> List[str]:
+    """Those of TABLES."""
+    return [table for table in tables(host) if table.split()[1] in TABLES]
+
+
+def empty_tables(host: Host) -> List[str]:
+    """Tables that iptables made in nftables and that hold no rule and no chain but its own, all of policy ACCEPT."""
+    out = []
+    for family, short in (("iptables", "ip"), ("ip6tables", "ip6")):
+        for block in re.split(r"^\*", _saved(host, family), flags=re.MULTILINE)[1:]:
+            name, *lines = block.splitlines()
+            if all(re.match(r":\S+ ACCEPT |COMMIT|#", line) for line in lines):
+                out.append(f"{short} {name}")
+    return [table for table in out if table in tables(host)]
 
 
 def _chain_tables(host: Host) -> List[str]:
@@ -194,15 +212,14 @@ def _sets(host: Host) -> List[str]:
 
 
 def baseline(host: Host) -> Dict[str, Value]:
-    """What of PATHS was there before: "absent", "empty" or "used"."""
-    out: Dict[str, Value] = {}
-    for path in PATHS:
-        info = host.stat(path)
-        out[path] = "absent" if info is None else ("used" if host.listdir(path) else "empty")
-    return out
+    """What was there before: of PATHS those that were absent, and the modes of those that were empty; tables."""
+    infos = {path: host.stat(path) for path in PATHS}
+    empty = {path: mode_text(info) for path, info in infos.items() if info and not host.listdir(path)}
+    return {"absent": [path for path in PATHS if infos[path] is None], "empty": empty, "tables": tables(host)}
 
 
 def cleared(found: Mapping[str, Value]) -> List[Dict[str, Any]]:
     """Specs that make PATHS what the baseline says."""
-    states = {"absent": "absent", "empty": "empty"}
-    return [{"type": "directory", "path": path, "state": states[was]} for path, was in found.items() if was in states]
+    gone = [{"type": "directory", "path": path, "state": "absent"} for path in found.get("absent", [])]
+    empty = dict(found.get("empty", {}))
+    return gone + [{"type": "directory", "path": path, "state": "empty", "mode": mode} for path, mode in empty.items()]

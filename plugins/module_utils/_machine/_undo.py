@@ -32,7 +32,8 @@ def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Seque
             continue
         for spec in kind.undo(entry.key[1], entry.before, entry.kept):
             extra: Dict[str, Any] = {"secret": True} if entry.secret else {}
-            extra.update({"addresses": addresses} if spec["type"] == "network" else {})
+            if spec["type"] == "network":
+                extra.update(addresses=addresses, tables=list(ledger.baseline.get("tables", [])))
             out.append({**spec, **extra})
     named = {spec.get("path") for spec in out}
     return out + [spec for spec in cleared(ledger.baseline) if spec["path"] not in named]
