@@ -155,9 +155,6 @@ def test_github_activity_is_read_to_its_last_page(github: Wire) -> None:
 def test_github_status_is_set_on_the_exact_head(github: Wire) -> None:
     commit = f"/repos/acme/site/commits/{HEAD}"
     github.answers[f"GET {commit}"] = {"sha": HEAD, "url": f"{github.url}{commit}"}
-        "sha": HEAD,
-        "url": f"{github.url}/repos/acme/site/commits/{HEAD}",
-    }
     github.answers[f"POST /repos/acme/site/statuses/{HEAD}"] = (201, {"state": "failure"})
     open_pull(github, "github").status(HEAD, Status(FAILURE, "x" * 200, "https://ci.example/1"))
     [call] = github.writes()
