@@ -3,3 +3,7 @@
 """Artifacts: versions, lock file, bundle and the registry that serves it.  No import of ansible in here."""
 
 from __future__ import annotations
+
+from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._errors import ArtifactError
+
+__all__ = ["ArtifactError"]

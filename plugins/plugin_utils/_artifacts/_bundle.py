@@ -16,11 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._build import Built, Workshop
-from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._cache import (
-    cache_root,
-    default_bundle,
-    locked,
-)
+from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._cache import cache_root, locked
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._errors import ArtifactError, DataError
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._lock import (
     BINARIES,
@@ -90,14 +86,13 @@ def component_names(components: Components, release: Release, extra: bool = True
     return tuple(dict.fromkeys(needed))
 
 
-def make_bundle(components: Components, release: Release, output: Path | None, progress: Progress) -> Outcome:
-    """Build a bundle from Go modules and Debian packages, or find that `output` holds it already.
+def make_bundle(components: Components, release: Release, path: Path, progress: Progress) -> Outcome:
+    """Build a bundle from Go modules and Debian packages, or find that `path` holds it already.
 
     Raises:
         ArtifactError: something cannot be built; what was built so far is kept for the next try.
     """
     arch = machine_architecture()
-    path = output or default_bundle(release.kubernetes)
     names = component_names(components, release)
     key = recipe_key(release, names, components, arch)
     found = complete(path, key)
@@ -136,6 +131,14 @@ def complete(path: Path, key: str = "") -> Lock | None:
     except (OSError, ValueError, KeyError, ArtifactError):
         return None
     return lock if whole else None
+
+
+def record_key(path: Path) -> str:
+    """What the bundle in `path` was made by, "" if there is none."""
+    try:
+        return str(json.loads((path / _RECORD).read_text(encoding="utf-8"))["key"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def verify_bundle(path: Path) -> Lock:

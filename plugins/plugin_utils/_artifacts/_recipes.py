@@ -206,6 +206,7 @@ def expand(text: str, version: str, arch: str, name: str = "") -> str:
     values = {
         "version": version,
         "bare": version.lstrip("v"),
+        "core": re.split("[-+]", version)[0],
         "major": str(major),
         "minor": str(minor),
         "arch": arch,
