@@ -8,6 +8,7 @@ Standard library only: this runs before any Python environment exists.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
@@ -61,14 +62,13 @@ def run(
         MachinesError: it is not installed, failed (with its last words), or took too long.
     """
     argv = as_root(command) if root else list(command)
-    feed = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
     try:
-        done = subprocess.run(argv, capture_output=True, check=False, timeout=timeout, **feed)  # type: ignore[call-overload]  # the two keywords exclude each other
+        done = subprocess.run(argv, input=stdin or b"", capture_output=True, check=False, timeout=timeout)
     except FileNotFoundError as error:
         raise MachinesError(f"'{argv[0]}' is not installed. 'make quickstart' installs what is missing.") from error
     except subprocess.TimeoutExpired as error:
         raise MachinesError(f"'{' '.join(command)}' gave no answer within {timeout:.0f} s.") from error
-    output: str = done.stdout.decode(errors="replace")
+    output = done.stdout.decode(errors="replace")
     if check and done.returncode != 0:
         words = (done.stderr.decode(errors="replace").strip() or output.strip())[-2000:]
         raise MachinesError(f"'{' '.join(command)}' failed with exit code {done.returncode}:\n{words}")
@@ -130,3 +130,19 @@ def restore_settings() -> None:
         if _read_setting(name) != value:
             _write_setting(name, value)
     _remembered().unlink()
+
+
+def collections_path(checkout: Path) -> Path:
+    """A folder in which this checkout is the collection `weft.platform`, for ANSIBLE_COLLECTIONS_PATH and PYTHONPATH.
+
+    Python and Ansible find a collection only under the folders `ansible_collections/weft/platform`, whatever the
+    checkout is called; a link in the cache folder gives it that name.
+    """
+    name = hashlib.sha256(str(checkout).encode()).hexdigest()[:12]
+    folder = cache_dir() / "collections" / name
+    link = folder / "ansible_collections" / "weft" / "platform"
+    if not link.is_symlink() or link.readlink() != checkout:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(checkout)
+    return folder

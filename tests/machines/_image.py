@@ -18,9 +18,9 @@ REPOSITORY = "localhost/weft-machine"
 
 #: What a server of ours has when it is delivered. The roles install the rest.
 PACKAGES = (
-    "systemd systemd-sysv dbus udev kmod openssh-server python3 python3-apt sudo gnupg ca-certificates curl "
-    "iproute2 iptables nftables ipset conntrack ethtool socat netbase procps libfaketime"
-).split()
+    "systemd,systemd-sysv,dbus,udev,kmod,openssh-server,python3,python3-apt,sudo,gnupg,ca-certificates,curl,"
+    "iproute2,iptables,nftables,ipset,conntrack,ethtool,socat,netbase,procps,libfaketime"
+)
 
 #: Runs in the new root ($1) before it is packed.
 SETUP = r"""set -eu
@@ -106,7 +106,7 @@ def choose_source(release: dict[str, str], sources: list[tuple[str, str]], *, v1
 
 
 def _tag(suite: str) -> str:
-    recipe = "\n".join((suite, " ".join(PACKAGES), SETUP))
+    recipe = "\n".join((suite, PACKAGES.replace(",", " "), SETUP))
     return f"{REPOSITORY}:{suite}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
@@ -116,8 +116,10 @@ def _build(suite: str, line: str, tarball: Path) -> None:
         hook.write_text(SETUP)
         made = Path(folder, "rootfs.tar")
         run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-            + [f'--customize-hook=sh {hook} "$1"', suite, str(made), line]
+            [
+                *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}"),
+                *(f'--customize-hook=sh {hook} "$1"', suite, str(made), line),
+            ]
         )
         run(["chown", f"{os.getuid()}:{os.getgid()}", str(made)])
         tarball.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ ENDPOINT = 250
 
 
 def subnets(name: str) -> list[ipaddress.IPv4Network]:
-    """Every /24 of the pool, beginning with the one this name prefers, so that the same name gets the same addresses."""
+    """Every /24 of the pool, beginning with the one that this name prefers: a set made again has its old addresses."""
     every = [net for net in POOL.subnets(new_prefix=24) if isinstance(net, ipaddress.IPv4Network)]
     start = zlib.crc32(name.encode()) % len(every)
     return every[start:] + every[:start]

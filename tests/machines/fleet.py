@@ -43,7 +43,7 @@ def _check_name(name: str) -> None:
 
 
 def _limit(kind: int, most: int) -> str:
-    """A limit as podman wants it: what is wanted, or the host's own hard limit, which only CAP_SYS_RESOURCE may raise."""
+    """A limit as podman wants it: at most the host's own hard limit, which only CAP_SYS_RESOURCE may raise."""
     hard = resource.getrlimit(kind)[1]
     value = most if hard == resource.RLIM_INFINITY else min(hard, most)
     return f"{value}:{value}"
