@@ -254,7 +254,7 @@ def _tag_arguments(build: GoBuild) -> list[str]:
 
 
 def _is_package(line: str) -> bool:
-    return not line.startswith(("go:", "#", "\t", " ")) and "/" in line or line.strip().isalnum()
+    return (not line.startswith(("go:", "#", "\t", " ")) and "/" in line) or line.strip().isalnum()
 
 
 def _can_switch(command: str, env: Mapping[str, str]) -> bool:

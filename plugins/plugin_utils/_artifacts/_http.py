@@ -152,7 +152,7 @@ class Web:
             try:
                 return urllib.request.urlopen(request, timeout=_TIMEOUT)
             except urllib.error.HTTPError as error:
-                if error.code < 500 and error.code != 429 or attempt == _TRIES - 1:
+                if (error.code < 500 and error.code != 429) or attempt == _TRIES - 1:
                     raise
             except OSError:
                 if attempt == _TRIES - 1:

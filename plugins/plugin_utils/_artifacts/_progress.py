@@ -103,5 +103,5 @@ class Progress:
 
 def clock_text(seconds: float) -> str:
     """Seconds as people read them: "8 s", "2 min 05 s"."""
-    whole = int(round(seconds))
+    whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02} s"

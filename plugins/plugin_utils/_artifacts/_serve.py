@@ -14,7 +14,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,24 +139,13 @@ class RegistryProcess:
     def _launch(self, program: Path, config: str) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "config.yml").write_text(config, encoding="utf-8")
-        command = [str(program), "serve", str(self._folder / "config.yml")]
-        environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
-        with self.log.open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=environment,
-                start_new_session=True,
-            )
-        record = {"pid": process.pid, "started": _start_time(process.pid)}
+        pid = _spawn([str(program), "serve", str(self._folder / "config.yml")], self.log)
+        record = {"pid": pid, "started": _start_time(pid)}
         (self._folder / "pid").write_text(json.dumps(record), encoding="utf-8")
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
+        while time.monotonic() < deadline and _alive(pid):
             if self._answers():
-                return process.pid
+                return pid
             time.sleep(0.05)
         self._stop()
         raise RegistryFailed(f"The registry does not answer at {self.address}: {self._last_words()} (log: {self.log})")
@@ -201,6 +189,18 @@ class RegistryProcess:
         except OSError:
             lines = []
         return "\n".join(lines[-5:]) or "it said nothing"
+
+
+def _spawn(command: list[str], log: Path) -> int:
+    """Start a process that outlives this one, in a session of its own; the answer is its id."""
+    environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
 
 
 def _silent(_text: str) -> None:
