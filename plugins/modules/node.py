@@ -123,15 +123,15 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "resources": {"type": "list", "elements": "dict", "default": []},
+            "resources": {"type": "list", "elements": "dict", "default": [], "no_log": True},
             "preflight": {"type": "dict", "default": {}},
             "facts": {"type": "bool", "default": True},
             "ledger": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
-        no_log=True,  # the machine's log is no place for resources; results are masked one by one
     )
-    module.no_log_values.update(_machine.secrets(module.params))
+    # no_log keeps resources out of the machine's log, but would hide every word of them in the result as well.
+    module.no_log_values = _machine.secrets(module.params)
     types = {**_machine.RESOURCES, **_kubeadm.RESOURCES}
     result = _machine.run(types, module.params, module.check_mode, _kubeadm.facts)
     (module.fail_json if result.get("failed") else module.exit_json)(**result)

@@ -30,6 +30,7 @@ class Binary(Placed):
     """
 
     type = "binary"
+    default_mode = "0755"
 
     def look(self) -> Value:
         """Its digest, from the cache where the file has not moved."""
@@ -47,7 +48,7 @@ class Binary(Placed):
             return {"link": self.spec["link"]}
         if "sha256" not in self.spec:
             raise MachineError("the resource has no sha256; nothing is installed without one")
-        return {"sha256": self.spec["sha256"], **self.wanted_attributes("0755")}
+        return {"sha256": self.spec["sha256"], **self.wanted_attributes()}
 
     def make(self, changes: Sequence[Change]) -> None:
         """Install it, or only set mode and owner."""
@@ -80,7 +81,7 @@ class Binary(Placed):
     def place(self) -> None:
         """Put the fetched program in its place."""
         temporary = self.host.temporary(self.name)
-        mode = str(self.wanted_attributes("0755")["mode"])
+        mode = str(self.wanted_attributes()["mode"])
         self.host.install(temporary, self.name, mode, owner_pair(str(self.spec.get("owner", ""))))
         digests(self.host).learn(self.name, str(self.spec["sha256"]))
 
@@ -188,6 +189,7 @@ def with_retries(url: str, take: Callable[[IO[bytes]], None], pause: Callable[[f
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 
+    fault = ""
     for attempt in range(1, TRIES + 1):
         try:
             with urlopen(Request(url, headers={"User-Agent": "weft.platform"}), timeout=TIMEOUT) as stream:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import (
@@ -36,6 +36,7 @@ class Placed(MachineResource):
     """
 
     key = "path"
+    default_mode: ClassVar[str] = "0644"
 
     @property
     def wants_absent(self) -> bool:
@@ -47,10 +48,10 @@ class Placed(MachineResource):
         owner = self.host.owner_text(info)
         return {"mode": mode_text(info), **({"owner": owner} if owner else {})}
 
-    def wanted_attributes(self, default: str) -> Dict[str, Value]:
+    def wanted_attributes(self) -> Dict[str, Value]:
         """Mode and owner as `attributes` would show them."""
         owner = str(self.spec.get("owner", ""))
-        return {"mode": mode_of(self.spec.get("mode", default)), **({"owner": owner} if owner else {})}
+        return {"mode": mode_of(self.spec.get("mode", self.default_mode)), **({"owner": owner} if owner else {})}
 
     def look_outside(self) -> Optional[Value]:
         """ABSENT, {"link": target}, or None when there is a regular file to be looked into.
@@ -92,7 +93,7 @@ class Placed(MachineResource):
         """Owner, then mode: a change of owner clears bits of the mode."""
         path = self.host.at(self.name)
         os.chown(path, *(owner_pair(str(self.spec.get("owner", ""))) or self.host.owner))
-        os.chmod(path, int(str(self.wanted_attributes("0644")["mode"]), 8))
+        os.chmod(path, int(str(self.wanted_attributes()["mode"]), 8))
 
     def keep(self) -> Dict[str, Value]:
         """A copy of an earlier file with its mode and owner, and the folders that do not exist yet."""
@@ -151,7 +152,7 @@ class File(Placed):
         if "link" in self.spec:
             return {"link": self.spec["link"]}
         content = {"content": self._content().decode(errors="backslashreplace")} if self.manages_content else {}
-        return {**content, **self.wanted_attributes("0644")}
+        return {**content, **self.wanted_attributes()}
 
     def _content(self) -> bytes:
         if "copy" not in self.spec:
@@ -168,7 +169,7 @@ class File(Placed):
         if not self.manages_content or not any(change.field[:1] in ((), ("content",), ("link",)) for change in changes):
             self.set_attributes()
             return
-        mode = str(self.wanted_attributes("0644")["mode"])
+        mode = str(self.wanted_attributes()["mode"])
         self.host.write(self.name, self._content(), mode, owner_pair(str(self.spec.get("owner", ""))))
 
 

@@ -11,8 +11,9 @@ from ansible_collections.weft.platform.plugins.module_utils._change import ABSEN
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import Before, Host, MachineResource
 from ansible_collections.weft.platform.plugins.module_utils._machine._units import active
 
-SERVICES = {"firewalld": "firewalld.service", "ufw": "ufw.service"}
+FIREWALLD = "firewalld.service"
 OPEN = "open"
+ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
 class Firewall(MachineResource):
@@ -55,7 +56,7 @@ class Firewall(MachineResource):
         """All of them, or none."""
         if running(self.host) == "none":
             return ABSENT
-        return {} if self.spec.get("state") == "absent" else {one: OPEN for one in self.openings}
+        return {} if self.spec.get("state") == "absent" else dict.fromkeys(self.openings, OPEN)
 
     def make(self, changes: Sequence[Change]) -> None:
         """Open or close, now and after a restart."""
@@ -80,18 +81,17 @@ class Firewall(MachineResource):
 
 
 def announce(host: Host) -> None:
-    """Have the services shown with the other units."""
-    for unit in SERVICES.values():
-        host.ask("units", unit)
+    """Have the service shown with the other units."""
+    host.ask("units", FIREWALLD)
 
 
 def running(host: Host) -> str:
     """One of "none", "firewalld", "ufw"."""
-    if active(host, SERVICES["firewalld"]):
+    if active(host, FIREWALLD):
         return "firewalld"
-    # ufw's unit counts as active also when ufw itself is off.
+    # ufw's unit says nothing: it is active while ufw is off, and inactive when ufw was switched on since.
     enabled = re.search(r"^ENABLED=yes", host.read("/etc/ufw/ufw.conf") or "", re.MULTILINE | re.IGNORECASE)
-    return "ufw" if enabled and active(host, SERVICES["ufw"]) else "none"
+    return "ufw" if enabled else "none"
 
 
 def _is_source(opening: str) -> bool:
@@ -151,10 +151,10 @@ def _ufw_open(host: Host) -> Set[str]:
             found = re.match(r"### tuple ### allow (\S+) (\S+) (\S+) any (\S+) in\b", line)
             if found is None:
                 continue
-            protocol, port, _target, source = found.groups()
-            if port != "any":
+            protocol, port, target, source = found.groups()
+            if target in ANYWHERE and port != "any" and source in ANYWHERE:
                 out.add(f"{port.replace(':', '-')}/{protocol}")
-            elif source not in ("0.0.0.0/0", "::/0"):
+            elif target in ANYWHERE and port == "any":
                 out.add(source)
     return out
 

@@ -14,7 +14,7 @@ import shutil
 import stat
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Callable, ClassVar, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Path, Subject, Value
@@ -246,10 +246,8 @@ class Host:
 
     def unlink(self, path: str) -> None:
         """Remove a file or link that may not be there."""
-        try:
+        with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(self.at(path))
-        except (FileNotFoundError, NotADirectoryError):
-            pass
 
     @property
     def selinux(self) -> str:

@@ -69,6 +69,8 @@ class Image(MachineResource):
         """Pull, name, and take the registry's name away again."""
         if not self.host.exists(SOCKET):
             raise MachineError("containerd does not run, so no image can be pulled; start containerd.service first")
+        if self.look() == self.desired():
+            return  # it was there all the time, and containerd did not run to tell
         pulled_ahead(self)
         for name in dict.fromkeys((self.by_digest, self.name)):
             if name != self.source:
@@ -100,9 +102,10 @@ class Image(MachineResource):
 def images(host: Host) -> Dict[str, str]:
     """Digest of every image by its name."""
 
+    if not host.exists(SOCKET):
+        return {}  # not remembered: the run may start it
+
     def ask() -> Dict[str, str]:
-        if not host.exists(SOCKET):
-            return {}
         done = host.attempt(*CTR, "images", "ls")
         return parse_images(done.out) if not done.code else {}
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import time
+from contextlib import suppress
 from typing import Any, Dict, List, Mapping, Sequence
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
@@ -94,10 +95,8 @@ def _is_shim(host: Host, pid: str) -> bool:
 
 
 def _signal(pid: int, sign: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):  # ended by itself
         os.kill(pid, sign)
-    except ProcessLookupError:
-        pass  # ended by itself
 
 
 class Network(MachineResource):
