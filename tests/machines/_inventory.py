@@ -9,10 +9,11 @@ from pathlib import Path
 GROUPS = {"control_plane": "control_plane", "worker": "workers"}
 
 
-def render(machines: dict[str, tuple[str, str]], folder: Path, endpoint: str) -> str:
+def render(name: str, machines: dict[str, tuple[str, str]], folder: Path, endpoint: str) -> str:
     """The text of hosts.yml.
 
     Args:
+        name: of the set, and so of its cluster.
         machines: name to (role, address).
         folder: the set's folder, where its keys and known_hosts are.
         endpoint: an address of the set's network that no machine has, for the cluster's API.
@@ -27,7 +28,9 @@ def render(machines: dict[str, tuple[str, str]], folder: Path, endpoint: str) ->
         f"      -o UserKnownHostsFile={folder / 'known_hosts'} -o GlobalKnownHostsFile=/dev/null",
         "      -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
         "    ansible_python_interpreter: /usr/bin/python3",
+        f"    cluster_name: {name}",
         f"    cluster_endpoint: {endpoint}",
+        f"    cluster_kubeconfig: {folder / 'kubeconfig'}",
         "  children:",
         "    cluster:",
         "      children:",

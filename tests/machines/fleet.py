@@ -193,7 +193,7 @@ class Fleet:
         addresses = {machine.name: machine.address for machine in machines}
         (self.folder / "known_hosts").write_text(_keys.known_hosts(addresses, self.folder / "host-keys"))
         known = {machine.name: (machine.role, machine.address) for machine in machines}
-        self.inventory.write_text(_inventory.render(known, self.folder, endpoint))
+        self.inventory.write_text(_inventory.render(self.name, known, self.folder, endpoint))
 
     def start(self, name: str) -> None:
         """Start a stopped machine and wait for its sshd."""
