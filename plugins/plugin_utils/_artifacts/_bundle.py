@@ -218,6 +218,7 @@ def assemble(path: Path, parts: Assembly, key: str) -> Lock:
     lock = Lock(parts.release.kubernetes, parts.arch, "bundle", tuple(binaries), tuple(images))
     shutil.copyfile(store.blob_path(lock.binary(REGISTRY).digest), partial / REGISTRY)
     (partial / REGISTRY).chmod(0o755)
+    store.tidy()
     write_record(partial, key, lock)
     (partial / LOCK).write_text(dump_lock(lock), encoding="utf-8")
     move_into_place(partial, path)

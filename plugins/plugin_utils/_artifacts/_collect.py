@@ -105,6 +105,7 @@ def _collect(lock: Lock, web: Web, path: Path, key: str, progress: Progress) -> 
     shutil.copyfile(store.blob_path(lock.binary(REGISTRY).digest), partial / REGISTRY)
     (partial / REGISTRY).chmod(0o755)
     written = replace(lock, source="bundle")
+    store.tidy()
     write_record(partial, key, written)
     (partial / LOCK).write_text(dump_lock(written), encoding="utf-8")
     move_into_place(partial, path)

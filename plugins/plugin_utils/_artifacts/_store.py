@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import BinaryIO
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._errors import ArtifactError, DigestMismatch
 
 _CHUNK = 1024 * 1024
+#: Where blobs are written before their digest is known.
+_INCOMING = "incoming"
 
 
 def hex_of(digest: str) -> str:
@@ -157,6 +160,10 @@ class Store:
         if found != hex_of(digest):
             raise DigestMismatch(str(path), hex_of(digest), found, "Make the bundle again with weft.platform.bundle.")
 
+    def tidy(self) -> None:
+        """Remove what writers left behind; call it when all of them are done."""
+        shutil.rmtree(self.root / _INCOMING, ignore_errors=True)
+
     def _repository(self, name: str) -> Path:
         return self._base / "repositories" / name
 
@@ -166,7 +173,7 @@ class Store:
 
     @contextlib.contextmanager
     def _incoming(self) -> Iterator[tuple[Path, HashingWriter]]:
-        folder = self.root / "incoming"
+        folder = self.root / _INCOMING
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder)
         path = Path(name)
@@ -175,9 +182,6 @@ class Store:
                 yield path, HashingWriter(stream)
         finally:
             path.unlink(missing_ok=True)
-            # Another writer may have a file there; then the folder stays for it.
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
     def _adopt(self, path: Path, name: str) -> str:
         target = self.blob_path(name)
