@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +14,16 @@ from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._lock imp
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _arguments, _objects
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._desired import CONTROL_PLANE, Machine
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._kubeadm import init_documents
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster._record import record
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._stages import stages
-from ansible_collections.weft.platform.plugins.plugin_utils._settings import with_defaults
+from ansible_collections.weft.platform.plugins.plugin_utils._kube import (
+    Client,
+    plan_without_api,
+    reconcile,
+    wait_nodes,
+    wait_rollouts,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._settings import plain, with_defaults
 
 Arguments = dict[str, Any]
 Variables = Mapping[str, Any]
@@ -30,6 +39,8 @@ class Templar(Protocol):
 WORKERS = "workers"
 #: The name under which playbooks register what weft.platform.node observed.
 OBSERVED = "weft_observed"
+#: The names under which playbooks register what they did on a machine, what was observed first.
+STEPS = (OBSERVED, "weft_prepared", "weft_joined", "weft_minted", "weft_applied", "weft_written")
 
 
 def lock_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +82,33 @@ def join_arguments(task: Mapping[str, Any], variables: Variables, templar: Templ
     }
 
 
+def kubeconfig_arguments(task: Mapping[str, Any], variables: Variables, templar: Templar) -> Arguments:
+    """Arguments of the module weft.platform.kubeconfig: the task's, with kubeadm's configuration of the machine."""
+    settings = _machine(variables, templar).settings
+    lock = lock_of(settings)
+    return {**task, "config": init_documents(settings, str(lock["kubernetes"]), images_of(lock))}
+
+
+def kube_objects(task: Mapping[str, Any], check: bool, say: Callable[[str], None]) -> dict[str, Any]:
+    """What the action weft.platform.kube_objects does; `say` is told of its progress.
+
+    Raises:
+        KubeError: the API server refused, or what was waited for did not come.
+    """
+    objects = [plain(item) for item in task.get("objects") or []]
+    text = str(task.get("kubeconfig") or "")
+    if not text:
+        changes = plan_without_api(objects)
+    else:
+        client = Client(text)
+        changes = reconcile(client, objects, check, say)
+        if not check:
+            seconds = float(task.get("timeout") or 300)
+            wait_nodes(client, list(task.get("wait_nodes") or []), seconds, say)
+            wait_rollouts(client, objects if task.get("wait_rollouts") else [], seconds, say)
+    return {"changed": bool(changes), "changes": [change.to_json() for change in changes]}
+
+
 def run_stages(variables: Variables) -> dict[str, Any]:
     """The stages of a run (see _cluster/_stages), from what every machine was found to need."""
     groups = variables["groups"]
@@ -78,6 +116,29 @@ def run_stages(variables: Variables) -> dict[str, Any]:
     hosts = variables["hostvars"]
     observed = {name: hosts[name].get(OBSERVED) or {} for name in [*control_planes, *workers]}
     return stages(observed, control_planes, workers).to_json()
+
+
+def run_record(task: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
+    """Sum up a run from what its tasks registered; fails where a machine did not come to the end.
+
+    Args:
+        task: planned, the plan's Changes; output, a folder for record.json, or nothing.
+        variables: of any host.
+    """
+    hosts = variables["hostvars"]
+    machines = [*variables["groups"].get(CONTROL_PLANE, []), *variables["groups"].get(WORKERS, [])]
+    results = {name: [hosts[name].get(step) or {} for step in STEPS] for name in machines}
+    found = record(list(task.get("planned") or []), results, machines)
+    if task.get("output"):
+        folder = Path(str(task["output"])).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "record.json").write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
+    unfinished = {**found.failed, **dict.fromkeys(found.unreachable, "could not be reached")}
+    out = {**found.to_json(), "changed": False}
+    if unfinished:
+        words = "; ".join(f"{name}: {why}" for name, why in unfinished.items())
+        return {**out, "failed": True, "msg": f"{len(unfinished)} of {len(machines)} machines are not done. {words}"}
+    return {**out, "msg": f"{len(found.changes)} changes on {len(machines)} machines"}
 
 
 def cluster_objects(variables: Variables, templar: Templar, joiners: list[str], which: str) -> list[dict[str, Any]]:
@@ -102,7 +163,10 @@ __all__ = [
     "cluster_objects",
     "images_of",
     "join_arguments",
+    "kube_objects",
+    "kubeconfig_arguments",
     "lock_of",
     "node_arguments",
+    "run_record",
     "run_stages",
 ]

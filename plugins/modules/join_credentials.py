@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: the weft.platform authors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Door: lets machines join a cluster for some minutes."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: join_credentials
+short_description: Let machines join a cluster for some minutes
+version_added: 0.1.0
+description:
+  - Makes a bootstrap token that lives 15 minutes and, when control planes join, uploads the certificates for as long.
+  - Takes out of the cluster what machines that join again have left in it, their Node objects and etcd members.
+  - Runs on a control plane. Use C(no_log) on the task; the result holds the credentials.
+  - Inside the collection's playbooks O(config) is rendered from the inventory and O(joiners) are inventory names.
+options:
+  name:
+    description: The machine's name in the inventory; the scope of its changes.
+    type: str
+    required: true
+  joiners:
+    description: The machines that join, each with C(name) of the node, C(address) and C(role).
+    type: list
+    elements: dict
+    required: true
+  config:
+    description: The InitConfiguration and ClusterConfiguration of this control plane.
+    type: list
+    elements: dict
+    required: true
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+author:
+  - the weft.platform authors (@weft-platform)
+"""
+
+EXAMPLES = r"""
+- name: Let two machines join
+  weft.platform.join_credentials:
+    joiners: [cp2, w1]
+  no_log: true
+"""
+
+RETURN = r"""
+changes:
+  description: What was made and taken out, as in M(weft.platform.node).
+  returned: always
+  type: list
+  elements: dict
+credentials:
+  description: What the joining machines are given. Empty in check mode.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.weft.platform.plugins.module_utils import _kubeadm
+
+
+def main() -> None:
+    """Parameters in, result out."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "joiners": {"type": "list", "elements": "dict", "required": True},
+            "config": {"type": "list", "elements": "dict", "required": True},
+        },
+        supports_check_mode=True,
+        no_log=True,  # the machine's log is no place for it
+    )
+    wanted = module.params
+    try:
+        made = _kubeadm.mint(wanted["joiners"], wanted["config"], module.check_mode, wanted["name"])
+    except _kubeadm.KubeadmError as error:
+        module.fail_json(msg=str(error))
+    changes = [change.to_json() for change in made.changes]
+    module.exit_json(changed=bool(changes), changes=changes, credentials=made.credentials)
+
+
+if __name__ == "__main__":
+    main()

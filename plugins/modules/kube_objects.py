@@ -1,0 +1,64 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: the weft.platform authors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name, which runs on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kube_objects
+short_description: Apply Kubernetes objects and tell every changed field
+version_added: 0.1.0
+description:
+  - Compares objects with the live ones by a dry run of server-side apply, tells the differences field by field, and
+    makes them unless in check mode.
+  - Runs on the controller, with the Python package C(kubernetes).
+  - Of a Node only labels and taints are applied; taints that others set stay.
+options:
+  kubeconfig:
+    description: Text of a kubeconfig. Empty where no cluster exists yet; then everything is to be added.
+    type: str
+    default: ""
+  objects:
+    description: The objects.
+    type: list
+    elements: dict
+    default: []
+  wait_rollouts:
+    description: Whether to wait until the Deployments and DaemonSets among the objects have rolled out.
+    type: bool
+    default: false
+  wait_nodes:
+    description: Names of nodes to wait for until they are Ready.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: How long to wait, in seconds.
+    type: int
+    default: 300
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+author:
+  - the weft.platform authors (@weft-platform)
+"""
+
+EXAMPLES = r"""
+- name: A namespace
+  weft.platform.kube_objects:
+    kubeconfig: "{{ lookup('ansible.builtin.file', '~/.kube/config') }}"
+    objects:
+      - {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+"""
+
+RETURN = r"""
+changes:
+  description: The changes that are needed (check mode) or were made, as in M(weft.platform.node).
+  returned: always
+  type: list
+  elements: dict
+"""

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""The end of a run tells what was made, what was not, and who was missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster._record import record
+
+
+def change(name: str, after: Any = 1) -> dict[str, Any]:
+    return {"subject": {"type": "file", "name": name}, "field": [], "action": "added", "after": after}
+
+
+def test_a_run_that_made_its_plan() -> None:
+    found = record([change("a"), change("b")], {"m": [{}, {"changes": [change("a")]}, {"changes": [change("b")]}]}, ["m"])
+    assert found.changes == [change("a"), change("b")]
+    assert not found.missing + found.unplanned + found.unreachable
+    assert not found.failed
+
+
+def test_what_failed_and_what_is_missing_is_named() -> None:
+    results = {
+        "m": [{}, {"changes": [change("a", 2)], "failed": True, "msg": "no space left"}],
+        "n": [{"unreachable": True}],
+    }
+    found = record([change("a"), change("b")], results, ["m", "n"])
+    assert found.failed == {"m": "no space left"}
+    assert found.unreachable == ["n"]
+    assert found.missing == [change("a"), change("b")]
+    assert found.unplanned == [change("a", 2)]
+
+
+def test_the_origin_of_a_change_is_no_difference() -> None:
+    planned = [{**change("a"), "origin": {"file": "x.yml", "line": 3}}]
+    assert not record(planned, {"m": [{}, {"changes": [change("a")]}]}, ["m"]).missing
