@@ -82,6 +82,11 @@ def join_arguments(task: Mapping[str, Any], variables: Variables, templar: Templ
     }
 
 
+def leave_arguments(task: Mapping[str, Any], variables: Variables, templar: Templar) -> Arguments:
+    """Arguments of the module weft.platform.leave for machines named by their inventory names."""
+    return {"machines": _arguments.joiners(task["machines"], variables, templar.template)}
+
+
 def kubeconfig_arguments(task: Mapping[str, Any], variables: Variables, templar: Templar) -> Arguments:
     """Arguments of the module weft.platform.kubeconfig: the task's, with kubeadm's configuration of the machine."""
     settings = _machine(variables, templar).settings
@@ -165,6 +170,7 @@ __all__ = [
     "join_arguments",
     "kube_objects",
     "kubeconfig_arguments",
+    "leave_arguments",
     "lock_of",
     "node_arguments",
     "run_record",
