@@ -16,7 +16,7 @@ import subprocess  # nosec: fixed commands, no shell
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import LIMITS, Entry, GitError, Limits, Tree
 
@@ -65,6 +65,20 @@ class Difference(NamedTuple):
     after: Entry | None
 
 
+class Files(Tree, Protocol):
+    """A Tree that also lists single directories and reads links; both trees here do."""
+
+    def names(self, under: str = "") -> Mapping[str, Entry]:
+        """The entries of one directory by name; {} when there is none."""
+
+    def read_link(self, path: str) -> str:
+        """What is written in the link at `path`.
+
+        Raises:
+            GitError: it cannot be read.
+        """
+
+
 class Merge(NamedTuple):
     """What merging `head` into `base` gives.
 
@@ -75,8 +89,8 @@ class Merge(NamedTuple):
     """
 
     merge_base: str
-    before: Tree
-    after: Tree
+    before: Files
+    after: Files
     conflicts: tuple[str, ...]
 
 
@@ -465,7 +479,7 @@ class GitTree:
                 else:
                     yield inner
 
-    def names(self, under: str = "") -> dict[str, Entry]:
+    def names(self, under: str = "") -> Mapping[str, Entry]:
         """The entries of one directory by name (their path is the bare name); {} when there is none."""
         top = self.entry(under)
         return self.repository.listing(top.oid) if top is not None and top.mode == DIRECTORY else {}
@@ -476,6 +490,10 @@ class GitTree:
         if entry is None or not entry.mode.startswith("100"):
             raise GitError(f"{path}: {'no such file' if entry is None else 'not a plain file'}")
         return self.repository.blob(entry.oid)
+
+    def read_link(self, path: str) -> str:
+        """What is written in the link at `path`."""
+        return _link_text(self, self.repository, path)
 
 
 class OverlaidTree:
@@ -552,6 +570,17 @@ class OverlaidTree:
             raise GitError(f"{path}: {'no such file' if entry is None else 'not a plain file'}")
         known = self.contents.get(entry.oid)
         return self.below.repository.blob(entry.oid) if known is None else known
+
+    def read_link(self, path: str) -> str:
+        """What is written in the link at `path`."""
+        return _link_text(self, self.below.repository, path)
+
+
+def _link_text(tree: Tree, repository: Repository, path: str) -> str:
+    entry = tree.entry(path)
+    if entry is None or entry.mode != LINK:
+        raise GitError(f"{path}: not a link")
+    return repository.blob(entry.oid).decode("utf-8", "surrogateescape")
 
 
 def _in_the_way(before: GitTree, chosen: Mapping[str, Entry | None], path: str) -> bool:

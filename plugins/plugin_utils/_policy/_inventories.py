@@ -1,0 +1,515 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Inventories, read from a tree: groups, hosts, and which definition of a variable wins for a host.
+
+An environment is composed as `-i inventories/base -i inventories/NAME` composes it.  Which variable wins follows
+Ansible's documented precedence: group variables of the inventory files, group_vars/all, group_vars of the other groups
+(by source, then parents before children, then by ansible_group_priority and name), host variables of the inventory
+files, host_vars; the later wins.
+
+Only what a change needs is parsed: files that cannot hold a variable in question are skipped by their bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ansible_collections.weft.platform.plugins.module_utils._change import (
+    Origin,
+    Path,
+    Value,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
+    Layout,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import DIRECTORY, LINK, Files
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Entry, GitError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import indexed
+
+#: The inventory file of an environment, in the order in which one is looked for.
+HOSTS_FILES = ("hosts.yml", "hosts.yaml")
+
+#: Extensions of files of variables, in Ansible's order (DataLoader.find_vars_files).
+_EXTENSIONS = ("", ".yml", ".yaml", ".json")
+
+_RANGE = re.compile(r"\[([0-9]+|[A-Za-z]):([0-9]+|[A-Za-z])(?::([0-9]+))?\]")
+_HOSTS = 100_000
+
+
+class InventoryError(Exception):
+    """A file of an inventory is not what Ansible would understand."""
+
+    def __init__(self, origin: Origin, message: str) -> None:
+        super().__init__(f"{origin}: {message}")
+        self.origin = origin
+        self.message = message
+
+
+class Definition(NamedTuple):
+    """A variable's value where it is written."""
+
+    value: Value
+    file: str
+    position: Callable[[Path], Origin]
+    secret: bool
+
+
+class Groups(NamedTuple):
+    """The groups of an environment.
+
+    members   for each group the hosts in it, children's included
+    order     groups by the order in which their variables are taken: parents first
+    of_host   for each host its groups
+    inline    variables in the inventory files, by inventory, "group" or "host", and name
+    """
+
+    members: Mapping[str, frozenset[str]]
+    order: tuple[str, ...]
+    of_host: Mapping[str, frozenset[str]]
+    inline: Mapping[tuple[str, str, str], Mapping[str, Definition]]
+
+
+class Side:
+    """The inventories of one tree.
+
+    Args:
+        tree: the files.
+        layout: where the inventories are.
+        limits: what is too much YAML.
+    """
+
+    def __init__(self, tree: Files, layout: Layout, limits: _yaml.Limits) -> None:
+        self.tree = tree
+        self.layout = layout
+        self.limits = limits
+        self.problems: list[tuple[Origin, str]] = []
+        self.read_files: set[str] = set()
+        self._written: dict[str, Mapping[str, Definition]] = {}
+        self.sealed: set[str] = set()
+        self._lists: dict[str, dict[str, Entry]] = {}
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def sources(self, environment: str) -> list[str]:
+        """The inventories that make an environment, in their order."""
+        names = [self.layout.base, environment] if environment != self.layout.base else [environment]
+        return [f"{self.layout.inventories}/{name}" for name in names]
+
+    def hosts_file(self, source: str) -> str:
+        """The inventory file in the directory `source`, or ""."""
+        names = self.names(source)
+        return next((f"{source}/{name}" for name in HOSTS_FILES if name in names), "")
+
+    def names(self, directory: str) -> dict[str, Entry]:
+        """The entries of a directory by name; {} when there is none. A linked directory counts as what it links to."""
+        if directory not in self._lists:
+            where = self.follow(directory)
+            entry = self.tree.entry(where) if where else None
+            found: dict[str, Entry] = {}
+            if entry is not None and entry.mode == DIRECTORY:
+                found = dict(self.tree.names(where))
+            self._lists[directory] = found
+        return self._lists[directory]
+
+    def follow(self, path: str) -> str:
+        """Where a path leads when links inside the tree are followed; "" when out of it, nowhere, or in a circle."""
+        for _ in range(40):
+            at = ""
+            link = ""
+            for name in path.split("/"):
+                at = f"{at}/{name}" if at else name
+                entry = self.tree.entry(at)
+                if entry is None:
+                    return ""
+                if entry.mode == LINK:
+                    link = at
+                    break
+            if not link:
+                return path
+            target = link_target(self.tree, link)
+            if not target:
+                return ""
+            path = target + path[len(link) :]
+        return ""
+
+    def variable_files(self, source: str, kind: str, name: str) -> list[str]:
+        """The files of a group's or host's variables in the order Ansible reads them (DataLoader.find_vars_files)."""
+        names = self.names(f"{source}/{kind}_vars")
+        for extension in _EXTENSIONS:
+            entry = names.get(name + extension)
+            if entry is not None:
+                path = f"{source}/{kind}_vars/{name}{extension}"
+                is_directory = entry.mode == DIRECTORY or (entry.mode == LINK and self._is_directory(path))
+                return list(self._files_below(path)) if is_directory else [path]
+        return []
+
+    def _is_directory(self, path: str) -> bool:
+        where = self.follow(path)
+        entry = self.tree.entry(where) if where else None
+        return entry is not None and entry.mode == DIRECTORY
+
+    def _files_below(self, directory: str) -> Iterator[str]:
+        names = self.names(directory)
+        for name in sorted(names):
+            dot = name.rfind(".")
+            extension = name[dot:] if dot > 0 else ""
+            if name.startswith(".") or name.endswith("~"):
+                continue
+            path = f"{directory}/{name}"
+            if names[name].mode == DIRECTORY or (names[name].mode == LINK and self._is_directory(path)):
+                if not extension:
+                    yield from self._files_below(path)
+            elif extension in _EXTENSIONS:
+                yield path
+
+    def named(self, source: str, kind: str, known: Collection[str]) -> set[str]:
+        """Names of the groups or hosts that have files of variables in an inventory.
+
+        A name that is not `known` counts only where its file can be meant as one of variables.
+        """
+        out = set()
+        for name in self.names(f"{source}/{kind}_vars"):
+            dot = name.rfind(".")
+            plain_name = name[:dot] if dot > 0 and name[dot:] in _EXTENSIONS else name
+            if plain_name in known or (not plain_name.startswith(".") and (plain_name != name or dot < 0)):
+                out.add(plain_name)
+        return out
+
+    # -- content ------------------------------------------------------------------------------------------------
+
+    def data(self, path: str) -> bytes:
+        """The content of a file, links followed."""
+        where = self.follow(path)
+        self.read_files.update(one for one in (path, where) if one)
+        if not where:
+            raise InventoryError(Origin(path), "leads out of the repository, nowhere or in a circle; put a file there")
+        try:
+            return self.tree.read(where)
+        except GitError as error:
+            raise InventoryError(Origin(path), f"cannot be read: {error}") from error
+
+    def document(self, path: str) -> _yaml.Document | None:
+        """The document of a file as Ansible reads it; None when it is empty."""
+        try:
+            documents = _yaml.read(self.data(path), path, "ansible", self.limits)
+        except _yaml.YamlError as error:
+            raise InventoryError(Origin(path, error.line), error.message) from error
+        if len(documents) > 1:
+            raise InventoryError(documents[1].position().origin, "a second document; Ansible reads files of one only")
+        return documents[0] if documents and documents[0].value is not None else None
+
+    def written(self, path: str, wanted: Collection[str] | None = None) -> Mapping[str, Definition]:
+        """The variables that a file of variables defines.
+
+        Args:
+            path: the file.
+            wanted: the only variables that matter; a file that cannot define any of them is not parsed.
+        """
+        if path not in self._written:
+            data = self.data(path)
+            if data.startswith(b"$ANSIBLE_VAULT;"):
+                self.sealed.add(path)
+                return {}
+            if wanted is not None and not _may_define(data, wanted):
+                return {}
+            document = self.document(path)
+            self._written[path] = {} if document is None else self._definitions(document)
+        return self._written[path]
+
+    def _definitions(self, document: _yaml.Document) -> Mapping[str, Definition]:
+        if document.root.kind != "mapping":
+            raise InventoryError(document.position().origin, "is no mapping of variables to values")
+        self.problems += duplicates(document)
+        return definitions(document, ())
+
+    def variables(self, source: str, kind: str, name: str, wanted: Collection[str] | None) -> dict[str, Definition]:
+        """The variables of a group's or host's files in one inventory."""
+        out: dict[str, Definition] = {}
+        for path in self.variable_files(source, kind, name):
+            try:
+                out.update(self.written(path, wanted))
+            except InventoryError as error:
+                self.problems.append((error.origin, error.message))
+        return out
+
+    # -- groups -------------------------------------------------------------------------------------------------
+
+    def groups(self, environment: str) -> Groups:
+        """The groups and hosts of an environment, from its inventory files."""
+        reading = _Reading()
+        for source in self.sources(environment):
+            path = self.hosts_file(source)
+            try:
+                document = self.document(path) if path else None
+                if document is not None:
+                    reading.take(document, source)
+            except InventoryError as error:
+                self.problems.append((error.origin, error.message))
+        self.problems += reading.problems
+        try:
+            return reading.groups()
+        except InventoryError as error:
+            self.problems.append((error.origin, error.message))
+            return _Reading().groups()
+
+    def effective(self, environment: str, groups: Groups, wanted: Collection[str] | None) -> Effective:
+        """The variables of an environment's hosts, asked for one by one."""
+        return Effective(self, self.sources(environment), groups, wanted)
+
+
+class Effective:
+    """Which definition wins for a host."""
+
+    def __init__(self, side: Side, sources: list[str], groups: Groups, wanted: Collection[str] | None) -> None:
+        self.side = side
+        self.sources = sources
+        self.groups = groups
+        self.wanted = wanted
+        self._of_groups: dict[frozenset[str], dict[str, Definition]] = {}
+        self._files: dict[tuple[str, str], dict[str, Definition]] = {}
+
+    def _of_file(self, source: str, group: str) -> dict[str, Definition]:
+        if (source, group) not in self._files:
+            self._files[source, group] = self.side.variables(source, "group", group, self.wanted)
+        return self._files[source, group]
+
+    def of_groups(self, groups: frozenset[str]) -> dict[str, Definition]:
+        """What hosts of exactly these groups get from them."""
+        if groups not in self._of_groups:
+            ordered = [group for group in self.groups.order if group in groups and group != "all"]
+            out: dict[str, Definition] = {}
+            for group in ("all", *ordered):
+                for source in self.sources:
+                    out.update(self.groups.inline.get((source, "group", group), {}))
+            for source in self.sources:
+                out.update(self._of_file(source, "all"))
+            for source in self.sources:
+                for group in ordered:
+                    out.update(self._of_file(source, group))
+            self._of_groups[groups] = out
+        return self._of_groups[groups]
+
+    def of_host(self, host: str) -> dict[str, Definition]:
+        """All of a host's variables."""
+        return {**self.of_groups(self.groups.of_host[host]), **self.own(host)}
+
+    def own(self, host: str, everything: bool = False) -> dict[str, Definition]:
+        """What is written for the host itself; everything, or only what is wanted."""
+        wanted = None if everything else self.wanted
+        out: dict[str, Definition] = {}
+        for source in self.sources:
+            out.update(self.groups.inline.get((source, "host", host), {}))
+        for source in self.sources:
+            out.update(self.side.variables(source, "host", host, wanted))
+        return out
+
+
+class _Reading:
+    """Takes inventory files in, as Ansible's yaml plugin does."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, set[str]] = {"all": {"ungrouped"}, "ungrouped": set()}
+        self.hosts: dict[str, set[str]] = {"all": set(), "ungrouped": set()}
+        self.inline: dict[tuple[str, str, str], dict[str, Definition]] = {}
+        self.source = self.file = ""
+        self.problems: list[tuple[Origin, str]] = []
+        self.count = 0
+
+    def take(self, document: _yaml.Document, source: str) -> None:
+        """Take one inventory file in."""
+        self.source, self.file = source, document.file
+        if document.root.kind != "mapping":
+            raise InventoryError(
+                document.position().origin, "is no mapping of groups; write a group's name and below it hosts"
+            )
+        self.problems += duplicates(document)
+        for name, (_key, node) in document.root.entries.items():
+            self._group(document, str(name), node, (name,))
+
+    def _group(self, document: _yaml.Document, name: str, node: _yaml.Node, at: tuple[Any, ...]) -> None:
+        self.children.setdefault(name, set())
+        self.hosts.setdefault(name, set())
+        if node.kind == "scalar" and node.scalar is None:
+            return
+        if node.kind != "mapping":
+            raise InventoryError(
+                document.position(at).origin, f"group {name} is no mapping of hosts, vars and children"
+            )
+        for key, (_key, inner) in node.entries.items():
+            path = (*at, key)
+            if inner.kind == "scalar" and inner.scalar is None:
+                continue
+            if key not in ("hosts", "vars", "children"):
+                origin = document.key_position(path).origin
+                self.problems.append((origin, f"{key!r} in group {name}: a group has hosts, vars and children only"))
+            elif inner.kind != "mapping":
+                raise InventoryError(document.position(path).origin, f"{key} of group {name} is no mapping")
+            elif key == "vars":
+                self.inline.setdefault((self.source, "group", name), {}).update(definitions(document, path))
+            elif key == "hosts":
+                self._hosts(document, name, inner, path)
+            else:
+                for child, (_name, below) in inner.entries.items():
+                    self.children[name].add(str(child))
+                    self._group(document, str(child), below, (*path, child))
+
+    def _hosts(self, document: _yaml.Document, group: str, node: _yaml.Node, at: tuple[Any, ...]) -> None:
+        for pattern, (_key, inner) in node.entries.items():
+            path = (*at, pattern)
+            if inner.kind != "mapping" and not (inner.kind == "scalar" and inner.scalar is None):
+                raise InventoryError(document.position(path).origin, f"host {pattern}: its variables are no mapping")
+            variables = definitions(document, path) if inner.kind == "mapping" else {}
+            for host in expand(str(pattern)):
+                self.count += 1
+                if self.count > _HOSTS:
+                    raise InventoryError(document.position(path).origin, f"more than {_HOSTS} hosts")
+                self.hosts[group].add(host)
+                if variables:
+                    self.inline.setdefault((self.source, "host", host), {}).update(variables)
+
+    def groups(self) -> Groups:
+        """What was taken in."""
+        depth = self._depths()
+        members = {name: frozenset(self._members(name)) for name in self.children}
+        members["all"] = frozenset().union(*members.values())
+        of_host: dict[str, set[str]] = {host: set() for host in members["all"]}
+        for name, hosts in members.items():
+            for host in hosts:
+                of_host[host].add(name)
+        order = sorted(self.children, key=lambda name: (depth[name], self._priority(name), name))
+        frozen = {host: frozenset(names) for host, names in of_host.items()}
+        return Groups(members, tuple(order), frozen, self.inline)
+
+    def _priority(self, name: str) -> int:
+        value = 1
+        for (_source, kind, group), variables in self.inline.items():
+            if (kind, group) == ("group", name) and "ansible_group_priority" in variables:
+                found = variables["ansible_group_priority"].value
+                value = found if isinstance(found, int) else value
+        return value
+
+    def _depths(self) -> dict[str, int]:
+        """The longest way from `all` to each group; a group that is in no other is a child of `all`."""
+        below = set().union(*self.children.values())
+        self.children["all"] |= {name for name in self.children if name not in below} - {"all"}
+        depth = dict.fromkeys(self.children, 0)
+        level, at = {"all"}, 0
+        while level:
+            at += 1
+            level = {child for name in level for child in self.children[name]}
+            depth.update(dict.fromkeys(level, at))
+            if at > len(self.children):
+                raise InventoryError(
+                    Origin(self.file), f"groups are children of each other: {', '.join(sorted(level))}"
+                )
+        circle = sorted(name for name, found in depth.items() if not found and name != "all")
+        if circle:
+            raise InventoryError(Origin(self.file), f"groups are children of each other: {', '.join(circle)}")
+        return depth
+
+    def _members(self, name: str) -> set[str]:
+        out: set[str] = set()
+        todo, seen = [name], {name}
+        while todo:
+            at = todo.pop()
+            out |= self.hosts[at]
+            todo += self.children[at] - seen
+            seen |= self.children[at]
+        return out
+
+
+def expand(pattern: str) -> Iterator[str]:
+    """The hosts that a name with ranges stands for: cp[1:3], cp[01:10:2], n[a:c] (Ansible's expand_hostname_range)."""
+    found = _RANGE.search(pattern)
+    if found is None:
+        yield pattern
+        return
+    first, last, step = found.group(1), found.group(2), int(found.group(3) or 1)
+    texts: Iterable[str]
+    if first.isdigit() and last.isdigit():
+        width = len(first) if len(first) > 1 and first.startswith("0") else 0
+        texts = (str(number).zfill(width) for number in range(int(first), int(last) + 1, max(step, 1)))
+    else:
+        texts = (chr(number) for number in range(ord(first[0]), ord(last[0]) + 1, max(step, 1)))
+    for text in texts:
+        yield from (pattern[: found.start()] + text + rest for rest in expand(pattern[found.end() :]))
+
+
+def link_target(tree: Files, path: str) -> str:
+    """Where a link points to, as a path in the tree; "" when that is outside of it."""
+    entry = tree.entry(path)
+    if entry is None or entry.mode != LINK:
+        return ""
+    try:
+        text = tree.read_link(path)
+    except GitError:
+        return ""
+    if text.startswith("/") or not text or "\0" in text:
+        return ""
+    parts = path.split("/")[:-1]
+    for part in text.split("/"):
+        if part == "..":
+            if not parts:
+                return ""
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def definitions(document: _yaml.Document, at: tuple[Any, ...]) -> dict[str, Definition]:
+    """The variables of a mapping in a document."""
+    node = document.node(at)
+    assert node is not None and node.kind == "mapping"  # callers have looked
+    out = {}
+    for key, (_key, inner) in node.entries.items():
+        raw = inner.plain()
+        value = plain(raw)
+        name = str(key)
+        out[name] = Definition(value, document.file, _place(document, (*at, key), raw), _has_vault(raw))
+    return out
+
+
+def _place(document: _yaml.Document, at: tuple[Any, ...], raw: Any) -> Callable[[Path], Origin]:
+    def position(path: Path) -> Origin:
+        full = (*at, *indexed(raw, path))
+        while len(full) > len(at) and document.node(full) is None:
+            full = full[:-1]
+        return document.key_position(full).origin
+
+    return position
+
+
+def plain(value: Any) -> Value:
+    """A value as JSON has it: keys as text, tagged values as text with their tag before it."""
+    if isinstance(value, _yaml.Tagged):
+        return f"{value.tag} {value.value}" if value.tag.startswith("!vault") else plain(value.value)
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _has_vault(value: Any) -> bool:
+    if isinstance(value, _yaml.Tagged):
+        return value.tag.startswith("!vault") or _has_vault(value.value)
+    if isinstance(value, dict):
+        return any(_has_vault(inner) for inner in value.values())
+    return isinstance(value, list) and any(_has_vault(inner) for inner in value)
+
+
+def _may_define(data: bytes, wanted: Collection[str]) -> bool:
+    # A key can be written with escapes only where there is a backslash, and folded only where it is quoted or has "?".
+    if b"\\" in data or b"? " in data:
+        return True
+    return any(name.encode("utf-8", "surrogateescape") in data for name in wanted)
+
+
+def duplicates(document: _yaml.Document) -> tuple[tuple[Origin, str], ...]:
+    """Keys that stand twice: where, and what to say of it."""
+    return tuple(
+        (twice.second.origin, f"key {twice.path[-1]!r} is there already, at line {twice.first.line}")
+        for twice in document.duplicates
+    )
