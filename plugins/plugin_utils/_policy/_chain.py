@@ -138,7 +138,7 @@ def _tail(path: str, file: BinaryIO) -> tuple[Record | None, bytes, bool]:
         lines = data.split(b"\n")
         for index in range(len(lines) - 1, -1 if end == 0 else 0, -1):
             record = _parse(lines[index])
-            if record is not None and _wrong_digest(record) or record is None and _is_json(lines[index]):
+            if (record is not None and _wrong_digest(record)) or (record is None and _is_json(lines[index])):
                 raise LogError(
                     f"{path}: its last record was changed; run `log verify` on it, keep the file and begin a new one"
                 )

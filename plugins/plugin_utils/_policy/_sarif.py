@@ -9,7 +9,6 @@ scanning refuses results without a line.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from typing import Any
 from urllib.parse import quote
@@ -79,7 +78,7 @@ def rule_id(finding: Finding) -> str:
 
 
 def _sha(words: str) -> str:
-    return hashlib.sha256(words.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _fingerprint(finding: Finding) -> str:
@@ -148,4 +147,9 @@ def _logical(subject: Subject, finding: Finding) -> Json:
 def uri(path: str) -> str:
     """A path of the repository as a relative URI reference, byte by byte; "../" and "//" cannot come out of it."""
     pieces = [piece for piece in path.split("/") if piece not in ("", ".", "..")]
-    return quote(os.fsencode("/".join(pieces)), safe="/")
+    clean = "/".join(pieces)
+    try:
+        raw = clean.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no name of a file, but a string may hold any surrogate
+        raw = clean.encode("utf-8", "surrogatepass")
+    return quote(raw, safe="/")

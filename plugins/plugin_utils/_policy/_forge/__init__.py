@@ -33,7 +33,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError, Request, Teams, Verdict
 
-#: Modules and classes by a forge's name; each needs the library that requirements.txt pins.
+#: Modules and classes by a forge's name; each needs the library that requirements-forges.txt pins.
 FORGES = {
     "github": ("_github", "GitHub"),
     "gitlab": ("_gitlab", "GitLab"),
@@ -60,7 +60,7 @@ def connect(pull: Pull) -> Forge:
     except ImportError as error:
         raise ForgeError(
             f"{pull.forge}: the Python package {error.name} is not installed: "
-            "pip install -r requirements.txt of the collection weft.platform"
+            "pip install -r requirements-forges.txt of the collection weft.platform"
         ) from error
     return cast(Forge, getattr(found, name)(pull))
 

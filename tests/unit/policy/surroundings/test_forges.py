@@ -27,7 +27,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Person,
     Request,
 )
-from wire import Call, Wire, serve
+from policy_wire import Call, Wire, serve
 
 BASE, OLD, HEAD = "b" * 40, "0" * 40, "a" * 40
 MARKER = "[//]: # (mark)"

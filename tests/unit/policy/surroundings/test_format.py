@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import jsonschema
+import policy_verdicts as verdicts
 import pytest
-import verdicts
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Origin, Subject
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _format, _sarif
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (

@@ -1,0 +1,490 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Custom resources against the structural schemas of their CustomResourceDefinitions.
+
+Source of the rules: "Extend the Kubernetes API with CustomResourceDefinitions" in the Kubernetes documentation.
+CEL rules (x-kubernetes-validations) are not run; `Definition.has_rules` says where there are some.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from typing import Any, NamedTuple, TypeGuard
+
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _schema
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import text_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._re2 import PatternError, compile_pattern
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._schema import At, Faults, Node, kind_of
+
+GROUP, KIND = "apiextensions.k8s.io", "CustomResourceDefinition"
+
+_TYPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "string": ("a string", (str,)),
+    "boolean": ("true or false", (bool,)),
+    "integer": ("a whole number", (int,)),
+    "number": ("a number", (int, float)),
+    "array": ("a list", (list,)),
+    "object": ("an object", (dict,)),
+}
+
+
+class DefinitionError(ValueError):
+    """A definition whose schema cannot be used."""
+
+
+class Definition(NamedTuple):
+    """One version of a custom resource.
+
+    node        what validates it
+    namespaced  whether it lives in a namespace
+    has_rules   whether its schema has CEL rules, which are not run
+    wrong       why nothing can be validated by it, "" as a rule
+    """
+
+    node: Node
+    namespaced: bool
+    has_rules: bool
+    wrong: str = ""
+
+
+def is_definition(obj: Mapping[str, Any]) -> bool:
+    """Whether an object is a CustomResourceDefinition that Kubernetes still takes."""
+    return obj.get("kind") == KIND and obj.get("apiVersion") == f"{GROUP}/v1"
+
+
+def definitions(objects: Iterable[Mapping[str, Any]]) -> Mapping[str, list[Definition]]:
+    """Every version of every custom resource defined: "group/version/Kind" -> its definitions (as a rule one).
+
+    "group//Kind" holds, for a kind whose version is not there, one entry that says which versions are.
+    """
+    out: dict[str, list[Definition]] = {}
+    seen: set[str] = set()
+    for obj in objects:
+        if not is_definition(obj):
+            continue
+        text = json.dumps(obj, sort_keys=True, default=str)
+        if text not in seen:
+            seen.add(text)
+            _define(obj, out)
+    return out
+
+
+def _define(obj: Mapping[str, Any], out: dict[str, list[Definition]]) -> None:
+    spec = _mapping(obj.get("spec"))
+    group, kind = text_of(spec.get("group")), text_of(_mapping(spec.get("names")).get("kind"))
+    namespaced = spec.get("scope") == "Namespaced"
+    served: list[str] = []
+    for version in _sequence(spec.get("versions")):
+        name = text_of(_mapping(version).get("name"))
+        if _mapping(version).get("served") is not True:
+            continue
+        served.append(name)
+        schema = _mapping(_mapping(version).get("schema")).get("openAPIV3Schema")
+        out.setdefault(f"{group}/{name}/{kind}", []).append(
+            _definition(schema, namespaced, spec.get("preserveUnknownFields") is True)
+        )
+    wrong = f"{kind} of {group} is served in {', '.join(sorted(served)) or 'no version'}, not in this one"
+    out.setdefault(f"{group}//{kind}", []).append(Definition(Node(), namespaced, False, wrong))
+
+
+def _definition(schema: Any, namespaced: bool, lax: bool) -> Definition:
+    try:
+        node = _Root(schema if schema is not None else {"type": "object"}, lax)
+    except (DefinitionError, RecursionError) as error:
+        return Definition(Node(), namespaced, False, f"its definition cannot be used: {error}")
+    return Definition(node, namespaced, _has_rules(schema))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _has_rules(schema: Any) -> bool:
+    """Whether there are CEL rules anywhere in a schema."""
+    todo = [schema]
+    while todo:
+        found = todo.pop()
+        if isinstance(found, dict):
+            if found.get("x-kubernetes-validations"):
+                return True
+            todo.extend(found.values())
+        elif isinstance(found, list):
+            todo.extend(found)
+    return False
+
+
+# --- The schema as nodes ----------------------------------------------------------------------------------------
+
+_Look = Callable[[Any], str]
+
+
+class _Value(Node):
+    """One schema: its type, its conditions, and what is inside.
+
+    lax  unknown fields are kept: inside x-kubernetes-preserve-unknown-fields, and in the parts of allOf and its like,
+         which say nothing about which fields there are
+    """
+
+    __slots__ = (
+        "default",
+        "fields",
+        "items",
+        "keys",
+        "lax",
+        "looks",
+        "name",
+        "nullable",
+        "parts",
+        "required",
+        "types",
+        "values",
+    )
+
+    def __init__(self, schema: Any, lax: bool = False) -> None:
+        if not isinstance(schema, dict):
+            raise DefinitionError(f"a schema must be an object, not {kind_of(schema)}")
+        self.lax = lax or schema.get("x-kubernetes-preserve-unknown-fields") is True
+        self.name, self.types = _types(schema)
+        self.nullable = schema.get("nullable") is True
+        self.default = schema.get("default") is not None
+        self.required = [str(name) for name in _sequence(schema.get("required"))]
+        self.looks = list(_looks(schema))
+        self.parts = _parts(schema)
+        self.fields = {name: self.inner(part) for name, part in _mapping(schema.get("properties")).items()}
+        extra = schema.get("additionalProperties")
+        self.values: Node | None = None
+        if extra is not None and extra is not False:
+            self.values = Node() if extra is True else self.inner(extra)
+        self.items = self.inner(schema["items"]) if schema.get("items") is not None else None
+        self.keys = _list_keys(schema)
+        if schema.get("x-kubernetes-embedded-resource") is True:
+            self.embed()
+
+    def inner(self, schema: Any) -> Node:
+        """The node of a schema inside this one."""
+        return _Value(schema, self.lax)
+
+    def embed(self) -> None:
+        """An object of Kubernetes inside: it has a kind and metadata whatever the schema says."""
+        self.fields.setdefault("apiVersion", _schema.STRING)
+        self.fields.setdefault("kind", _schema.STRING)
+        self.fields["metadata"] = _schema.schemas().struct("ObjectMeta")
+        self.required += [name for name in ("apiVersion", "kind") if name not in self.required]
+
+    def check(self, value: Any, at: At, faults: Faults) -> None:
+        if self.types and not self.fits(value):
+            faults.add(at, f"must be {self.name}, not {kind_of(value)}")
+            return
+        for look in self.looks:
+            wrong = look(value)
+            if wrong:
+                faults.add(at, wrong)
+        if isinstance(value, dict):
+            self.check_fields(value, at, faults)
+        elif isinstance(value, list):
+            self.check_items(value, at, faults)
+        for part in self.parts:
+            part(value, at, faults)
+
+    def fits(self, value: Any) -> bool:
+        """Whether the value is of the schema's type."""
+        if type(value) in self.types:
+            return True
+        return int in self.types and type(value) is float and value.is_integer()
+
+    def check_fields(self, value: Mapping[str, Any], at: At, faults: Faults) -> None:
+        """Look into an object."""
+        for key, item in value.items():
+            node = self.fields.get(key, self.values)
+            if node is None:
+                if not self.lax:
+                    faults.add_unknown(at, key, self.fields)
+            elif item is not None:
+                node.check(item, (at, key), faults)
+        for name in self.required:
+            if name not in value and not self.has_default(name):
+                faults.add((at, name), "is missing")
+
+    def has_default(self, name: str) -> bool:
+        """Whether the API server fills in a field that is not there."""
+        node = self.fields.get(name)
+        return isinstance(node, _Value) and node.default
+
+    def check_items(self, value: list[Any], at: At, faults: Faults) -> None:
+        """Look into a list."""
+        items = self.items
+        for index, item in enumerate(value):
+            if items is not None and item is not None:
+                items.check(item, (at, index), faults)
+            elif isinstance(items, _Value) and items.types and not items.nullable:
+                faults.add((at, index), f"must be {items.name}, not null")
+        if self.keys is not None:
+            self.keys.compare(value, at, faults)
+
+
+class _Root(_Value):
+    """The schema of a whole custom resource."""
+
+    __slots__ = ()
+
+    def __init__(self, schema: Any, lax: bool) -> None:
+        super().__init__(schema, lax)
+        self.embed()
+
+
+def _types(schema: Mapping[str, Any]) -> tuple[str, tuple[type, ...]]:
+    if schema.get("x-kubernetes-int-or-string") is True:
+        return "a whole number or a string", (int, str)
+    name = schema.get("type")
+    if name in (None, ""):
+        return "anything", ()
+    if not isinstance(name, str) or name not in _TYPES:
+        raise DefinitionError(f"there is no type {name!r}")
+    return _TYPES[name]
+
+
+def _list_keys(schema: Mapping[str, Any]) -> _schema.ListOf | None:
+    """What compares the elements of a list, where the schema says that they differ."""
+    kind = schema.get("x-kubernetes-list-type")
+    if kind == "set" or schema.get("uniqueItems") is True:
+        return _schema.SetOf(Node())
+    if kind != "map":
+        return None
+    fields = _mapping(_mapping(schema.get("items")).get("properties"))
+    keys = [str(key) for key in _sequence(schema.get("x-kubernetes-list-map-keys"))]
+    return _schema.KeyedList(Node(), [(key, _mapping(fields.get(key)).get("default")) for key in keys])
+
+
+# --- Parts: allOf, anyOf, oneOf, not ----------------------------------------------------------------------------
+
+_Part = Callable[[Any, At, Faults], None]
+
+
+def _parts(schema: Mapping[str, Any]) -> list[_Part]:
+    out: list[_Part] = []
+    int_or_string = schema.get("x-kubernetes-int-or-string") is True
+    for word, make in (("allOf", _all_of), ("anyOf", _any_of), ("oneOf", _one_of)):
+        branches = [_Value(part, lax=True) for part in _sequence(schema.get(word))]
+        # the anyOf of integer and string that stands beside int-or-string adds nothing
+        if branches and not (int_or_string and word == "anyOf" and len(branches) == 2):
+            out.append(make(branches))
+    if schema.get("not") is not None:
+        out.append(_not(_Value(schema["not"], lax=True)))
+    return out
+
+
+def _all_of(branches: Sequence[Node]) -> _Part:
+    def part(value: Any, at: At, faults: Faults) -> None:
+        for branch in branches:
+            branch.check(value, at, faults)
+
+    return part
+
+
+def _fitting(branches: Sequence[Node], value: Any) -> list[Faults]:
+    """What each branch finds wrong."""
+    out = []
+    for branch in branches:
+        faults = Faults()
+        branch.check(value, None, faults)
+        out.append(faults)
+    return out
+
+
+def _any_of(branches: Sequence[Node]) -> _Part:
+    def part(value: Any, at: At, faults: Faults) -> None:
+        if all(one.found for one in _fitting(branches, value)):
+            faults.add(at, "fits none of the forms that its definition allows (anyOf)")
+
+    return part
+
+
+def _one_of(branches: Sequence[Node]) -> _Part:
+    def part(value: Any, at: At, faults: Faults) -> None:
+        fitting = sum(1 for one in _fitting(branches, value) if not one.found)
+        if fitting != 1:
+            how = "none" if not fitting else "more than one"
+            faults.add(at, f"fits {how} of the forms of which its definition wants exactly one (oneOf)")
+
+    return part
+
+
+def _not(branch: Node) -> _Part:
+    def part(value: Any, at: At, faults: Faults) -> None:
+        if not _fitting([branch], value)[0].found:
+            faults.add(at, "has the form that its definition forbids (not)")
+
+    return part
+
+
+# --- Conditions on one value ------------------------------------------------------------------------------------
+
+
+def _looks(schema: Mapping[str, Any]) -> Iterator[_Look]:
+    values = schema.get("enum")
+    if isinstance(values, list):
+        yield _enum(values)
+    yield from _bounds(schema)
+    yield from _sizes(schema)
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str) and pattern:
+        yield _pattern(pattern)
+    look = _FORMATS.get(text_of(schema.get("format")))
+    if look is not None:
+        yield look
+
+
+def _enum(values: Sequence[Any]) -> _Look:
+    known = {_schema.frozen(value) for value in values}
+    names = ", ".join(json.dumps(value, default=str) for value in values)[:300]
+
+    def look(value: Any) -> str:
+        return "" if _schema.frozen(value) in known else f"must be one of {names}, not {_schema.shown(value)}"
+
+    return look
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return type(value) in (int, float)
+
+
+def _bounds(schema: Mapping[str, Any]) -> Iterator[_Look]:
+    low, high, step = (schema.get(word) for word in ("minimum", "maximum", "multipleOf"))
+    if _is_number(low):
+        yield _at_least(low, schema.get("exclusiveMinimum") is True)
+    if _is_number(high):
+        yield _at_most(high, schema.get("exclusiveMaximum") is True)
+    if _is_number(step) and step > 0:
+        yield _multiple(step)
+
+
+def _at_least(bound: float, above: bool) -> _Look:
+    def look(value: Any) -> str:
+        if not _is_number(value) or value > bound or (value == bound and not above):
+            return ""
+        return f"must be {'more than' if above else 'at least'} {bound}"
+
+    return look
+
+
+def _at_most(bound: float, below: bool) -> _Look:
+    def look(value: Any) -> str:
+        if not _is_number(value) or value < bound or (value == bound and not below):
+            return ""
+        return f"must be {'less than' if below else 'at most'} {bound}"
+
+    return look
+
+
+def _multiple(step: float) -> _Look:
+    def look(value: Any) -> str:
+        if not _is_number(value):
+            return ""
+        if type(value) is int and type(step) is int:
+            return "" if value % step == 0 else f"must be a multiple of {step}"
+        quotient = value / step
+        return "" if abs(quotient) < 1e300 and quotient == int(quotient) else f"must be a multiple of {step}"
+
+    return look
+
+
+#: (word for the least, word for the most, type, what is counted)
+_SIZES: Sequence[tuple[str, str, type[Sized], str]] = (
+    ("minLength", "maxLength", str, "characters"),
+    ("minItems", "maxItems", list, "elements"),
+    ("minProperties", "maxProperties", dict, "fields"),
+)
+
+
+def _sizes(schema: Mapping[str, Any]) -> Iterator[_Look]:
+    for least, most, kind, what in _SIZES:
+        low, high = schema.get(least), schema.get(most)
+        if _is_number(low) or _is_number(high):
+            yield _size(kind, what, low if _is_number(low) else 0, high if _is_number(high) else None)
+
+
+def _size(kind: type[Sized], what: str, low: float, high: float | None) -> _Look:
+    def look(value: Any) -> str:
+        if not isinstance(value, kind):
+            return ""
+        if len(value) < low:
+            return f"must have at least {low} {what}"
+        return f"must have at most {high} {what}" if high is not None and len(value) > high else ""
+
+    return look
+
+
+def _pattern(text: str) -> _Look:
+    try:
+        pattern = compile_pattern(text)
+    except PatternError as error:
+        wrong = f"cannot be checked: the pattern of its definition cannot be read: {error}"
+        return lambda value: wrong if isinstance(value, str) else ""
+
+    def look(value: Any) -> str:
+        if not isinstance(value, str):
+            return ""
+        try:
+            return "" if pattern.search(value) else f"does not match the pattern {text[:200]}"
+        except PatternError as error:
+            return f"cannot be checked: {error}"
+
+    return look
+
+
+def _format(what: str, fits: Callable[[str], object]) -> _Look:
+    """A format of strings; `fits` raises ValueError or gives false for what is none."""
+
+    def look(value: Any) -> str:
+        if not isinstance(value, str):
+            return ""
+        try:
+            good = len(value) <= 256 and fits(value)
+        except ValueError:
+            good = False
+        return "" if good else f"is no {what}"
+
+    return look
+
+
+def _between(low: int, high: int) -> _Look:
+    def look(value: Any) -> str:
+        return "is out of range" if _is_number(value) and not low <= value <= high else ""
+
+    return look
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}", re.ASCII)
+_MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", re.ASCII)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+", re.ASCII)
+_HOSTNAME = re.compile(r"(?=.{1,255}$)[0-9A-Za-z]([0-9A-Za-z-]{0,62}[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]{0,62}[0-9A-Za-z])?)*\.?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+def _is_date(value: str) -> bool:
+    return _DATE.fullmatch(value) is not None and datetime.date.fromisoformat(value) is not None
+
+
+#: Formats that are looked at; the API server ignores those it does not know, and so are the rest here.
+_FORMATS: Mapping[str, _Look] = {
+    "int32": _between(-(2**31), 2**31 - 1),
+    "int64": _between(-(2**63), 2**63 - 1),
+    "date-time": _format("time; write 2026-01-31T12:00:00Z", _schema.TIME.fullmatch),
+    "date": _format("date; write 2026-01-31", _is_date),
+    "byte": lambda value: _schema.look_base64(value) if isinstance(value, str) else "",
+    "ipv4": _format("IPv4 address", ipaddress.IPv4Address),
+    "ipv6": _format("IPv6 address", ipaddress.IPv6Address),
+    "cidr": _format("network (10.0.0.0/8)", lambda value: "/" in value and ipaddress.ip_interface(value)),
+    "uuid": _format("UUID", _UUID.fullmatch),
+    "mac": _format("MAC address", _MAC.fullmatch),
+    "email": _format("e-mail address", _EMAIL.fullmatch),
+    "hostname": _format("host name", _HOSTNAME.fullmatch),
+}

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Two trees become Effects: what a change does, not what its text is.
+
+Every changed path is accounted for: by the Effects that were read out of it, by the proof that it has none, or by an
+Effect on the path itself.  What was not understood is opaque: it may be anything, so it passes no rule by not being seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Value
+from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _roots
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect, Layout, in_order, path_effect
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import (
+    LINK,
+    SUBMODULE,
+    YAML_SUFFIXES,
+    Difference,
+    Files,
+    TooLarge,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side, link_target
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    ERROR,
+    INVALID,
+    PROHIBIT,
+    WARN,
+    Entry,
+    Finding,
+    GitError,
+    Limits,
+    ObjectAt,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import (
+    Pair,
+    Parsed,
+    effect_of,
+    moved,
+    pairs,
+    parse,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._variables import compare, environments_of
+
+#: Directory of the policy; what is in it is judged by path, and by what it does to the policy.
+POLICY = "policy"
+
+#: Files directly in an inventory that Ansible does not read as one (its INVENTORY_IGNORE defaults), and ours.
+_NOT_AN_INVENTORY = (
+    *([".pyc", ".pyo", ".swp", ".bak", ".rpm", ".md", ".txt", ".rst", ".orig", ".ini", ".cfg", ".retry"]),
+    *("~", "/lock.yml"),
+)
+
+
+class Object(NamedTuple):
+    """An object that changes: both sides of it, its environment, the directory that was rendered ("" for a plain file)."""
+
+    pair: Pair
+    environment: str
+    reach: str
+
+
+class Move(NamedTuple):
+    """An object that is the same in another file: no change, unless other rules hold there."""
+
+    pair: Pair
+    environment: str
+    effects: tuple[Effect, Effect]
+
+
+class Understanding(NamedTuple):
+    """What a change does.
+
+    effects       all of it, in a fixed order
+    objects       the Kubernetes objects that come, go or change
+    moves         the objects that only move
+    findings      what is invalid, and what could not be judged
+    environments  inventories that are touched
+    """
+
+    effects: tuple[Effect, ...]
+    objects: tuple[Object, ...]
+    moves: tuple[Move, ...]
+    findings: tuple[Finding, ...]
+    environments: tuple[str, ...]
+
+
+def understand(
+    before: Files,
+    after: Files,
+    differences: Sequence[Difference],
+    layout: Layout,
+    limits: Limits,
+    deadline: float,
+    renderer: _roots.Renderer | None = None,
+) -> Understanding:
+    """What a change does.
+
+    Args:
+        before: the target branch as it is.
+        after: the target branch as it would be.
+        differences: every path that differs.
+        layout: where things are.
+        limits: bounds of the run.
+        deadline: time.monotonic() after which GitError is raised.
+        renderer: stands in for Kustomize and Helm.
+
+    Raises:
+        GitError: the trees cannot be read, or a limit is reached.
+    """
+    names = frozenset(environments_of((before, after), layout))
+    run = _Run(before, after, differences, layout._replace(names=names), limits, deadline)
+    run.inventories()
+    run.rendered(renderer or _renderer)
+    run.files()
+    return run.result()
+
+
+def _renderer(
+    tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
+) -> _roots.Rendered:
+    # Renderers are costly to import and rarely wanted.
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _render
+
+    return _render.render(tree, directory, how, limits, deadline, values)
+
+
+class _Run:
+    def __init__(
+        self,
+        before: Files,
+        after: Files,
+        differences: Sequence[Difference],
+        layout: Layout,
+        limits: Limits,
+        deadline: float,
+    ) -> None:
+        self.trees = (before, after)
+        self.differences = {one.path: one for one in differences}
+        self.layout = layout
+        self.limits = limits
+        self.deadline = deadline
+        self.yaml_limits = _yaml.Limits(
+            size=limits.blob_bytes, nodes=max(1000, limits.blob_bytes // 4), depth=limits.depth
+        )
+        self.effects: list[Effect] = []
+        self.objects: list[Object] = []
+        self.moves: list[Move] = []
+        self.findings: list[Finding] = []
+        self.environments: list[str] = []
+        self.done: set[str] = set()
+        #: Files that a rendering reads, before and after: their objects are those of the rendering.
+        self.inputs: tuple[set[str], set[str]] = (set(), set())
+
+    def result(self) -> Understanding:
+        return Understanding(
+            tuple(in_order(self.effects)),
+            tuple(self.objects),
+            tuple(self.moves),
+            tuple(self.findings),
+            tuple(self.environments),
+        )
+
+    def _in_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise GitError("the change could not be understood in time")
+
+    def _is_plain(self, path: str) -> bool:
+        return self.layout.plain is not None and self.layout.plain.matches(path)
+
+    # -- inventories --------------------------------------------------------------------------------------------
+
+    def inventories(self) -> None:
+        """Effects on hosts and variables."""
+        sides = [Side(tree, self.layout, self.yaml_limits) for tree in self.trees]
+        result = compare(sides[0], sides[1], self.differences.keys())
+        self.effects += result.effects
+        self.environments = result.environments
+        self.done |= {path for path in result.understood if not self._mode_changes(path)}
+        known = {(origin.file, message) for origin, message in result.problems[1]}
+        for origin, message in result.problems[0]:
+            self._invalid("inventory", origin, message, new=(origin.file, message) not in known)
+        for path in result.understood - self.done:
+            self._path(path, opaque=False)
+
+    def _mode_changes(self, path: str) -> bool:
+        one = self.differences[path]
+        return one.before is not None and one.after is not None and one.before.mode != one.after.mode
+
+    def _invalid(self, rule: str, origin: Origin, message: str, new: bool = True, severity: str = PROHIBIT) -> None:
+        remedy = "Mend the file." if severity == PROHIBIT else ""
+        self.findings.append(Finding(rule, severity, INVALID, message, remedy=remedy, origin=origin, new=new))
+
+    # -- Kustomize and Helm -------------------------------------------------------------------------------------
+
+    def rendered(self, renderer: _roots.Renderer) -> None:
+        """Effects on what Kustomize and Helm make."""
+        changed = {
+            path
+            for path in self.differences
+            if path not in self.done and not self._is_policy(path) and not self._is_plain(path)
+        }
+        for root in _roots.find(*self.trees, changed, self.layout) if changed else ():
+            self._in_time()
+            outcome = _roots.render(root, *self.trees, self.limits, self.deadline, renderer)
+            self._outcome(outcome, changed)
+
+    @staticmethod
+    def _is_policy(path: str) -> bool:
+        return path.startswith(f"{POLICY}/")
+
+    def _outcome(self, outcome: _roots.Outcome, changed: Collection[str]) -> None:
+        root = outcome.root
+        place = Origin(
+            f"{root.directory}/{_roots.CHART if root.how == _roots.HELM else _roots.KUSTOMIZATIONS[0]}".lstrip("/")
+        )
+        if outcome.errors[1]:
+            message = f"{root.scope or 'the top directory'} could not be rendered by {root.how}: {outcome.errors[1]}"
+            remedy = "Nothing passes unseen: mend it, or install the renderer where this is judged."
+            self.findings.append(Finding("render", PROHIBIT, ERROR, message, remedy=remedy, origin=place))
+        elif outcome.errors[0]:
+            message = (
+                f"{root.scope} could not be rendered as it is now ({outcome.errors[0]}); all of it counts as added"
+            )
+            self.findings.append(Finding("render", WARN, INVALID, message, origin=place, new=False))
+        for files, side in zip(self.inputs, (outcome.before, outcome.after)):
+            files |= set(side.files) if side is not None and root.how == _roots.KUSTOMIZE else set()
+        both = {path for side in (outcome.before, outcome.after) if side is not None for path in side.files}
+        causes = tuple(sorted(both & set(changed))) or (place.file,)
+        environment = self.layout.environment(f"{root.directory}/x")
+        sides = [() if side is None else side.objects for side in (outcome.before, outcome.after)]
+        for pair in pairs(*sides):
+            self._in_time()
+            self._object(pair._replace(files=causes), environment, root.directory)
+
+    def _object(self, pair: Pair, environment: str, reach: str) -> bool:
+        effect = effect_of(pair, environment, reach)
+        if effect is not None:
+            self.effects.append(effect)
+            self.objects.append(Object(pair, environment, reach))
+            if len(self.objects) > self.limits.objects:
+                raise GitError(f"more than {self.limits.objects} objects change")
+        return effect is not None
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def files(self) -> None:
+        """Effects of everything else: objects in plain files, and paths."""
+        before: list[ObjectAt] = []
+        after: list[ObjectAt] = []
+        for path in sorted(self.differences.keys() - self.done):
+            self._in_time()
+            one = self.differences[path]
+            if self._is_policy(path) or self._is_plain(path):
+                self._path(path, opaque=False)
+            elif self._odd(one):
+                self._links(one)
+                self._path(path, opaque=True)
+            elif path.startswith(f"{self.layout.inventories}/"):
+                self._path(path, opaque=self._may_be_an_inventory(path))
+            elif path.endswith(YAML_SUFFIXES):
+                self._yaml(one, before, after)
+            elif not self._is_input(one):
+                self._path(path, opaque=_may_be_variables(path))
+        self._plain_objects(before, after)
+
+    def _is_input(self, one: Difference) -> bool:
+        """Whether a file is only there to be rendered, on each side on which it is there: its effect is known."""
+        sides = zip((one.before, one.after), self.inputs)
+        return all(one.path in files for entry, files in sides if entry is not None) and not self._mode_changes(
+            one.path
+        )
+
+    @staticmethod
+    def _odd(one: Difference) -> bool:
+        return any(entry is not None and not entry.mode.startswith("100") for entry in (one.before, one.after))
+
+    def _links(self, one: Difference) -> None:
+        if one.after is not None and one.after.mode == LINK and not link_target(self.trees[1], one.path):
+            self._invalid("link", Origin(one.path), "the link leads out of the repository")
+
+    def _may_be_an_inventory(self, path: str) -> bool:
+        parts = path.removeprefix(f"{self.layout.inventories}/").split("/")
+        if "group_vars" in parts or "host_vars" in parts:
+            return True  # it is in the place of variables and was not read as such
+        return not path.endswith(_NOT_AN_INVENTORY) and not parts[-1].startswith(".")
+
+    def _path(self, path: str, opaque: bool) -> None:
+        one = self.differences[path]
+        environment = self.layout.environment(path)
+        self.effects.append(path_effect(path, _shown(one.before), _shown(one.after), environment, opaque))
+        self.done.add(path)
+
+    def _yaml(self, one: Difference, before: list[ObjectAt], after: list[ObjectAt]) -> None:
+        """Take a YAML file's objects, unless a rendering has them; what else is in it is an Effect on the path."""
+        entries = (one.before, one.after)
+        parsed: list[Parsed | None] = []
+        problems: list[tuple[Origin, str] | None] = []
+        for entry, tree, inputs in zip(entries, self.trees, self.inputs):
+            skip = entry is None or one.path in inputs
+            found, problem = (None, None) if skip else self._parse(tree, one.path)
+            parsed.append(found)
+            problems.append(problem)
+        for found, into in zip(parsed, (before, after)):
+            into += found.objects if found is not None else ()
+        old, new = (() if found is None else found.duplicates for found in parsed)
+        known = {message for _origin, message in old}
+        for origin, message in new:
+            self._invalid("yaml", origin, message, new=message not in known)
+        if problems[1] is not None:
+            self._invalid("yaml", *problems[1], new=problems[0] is None or problems[0][1] != problems[1][1])
+        broken = any(problem is not None for problem in problems)
+        foreign = any(found is not None and found.foreign for found in parsed)
+        if broken or foreign or self._mode_changes(one.path):
+            self._path(one.path, opaque=broken or _may_be_variables(one.path))
+
+    def _parse(self, tree: Files, path: str) -> tuple[Parsed | None, tuple[Origin, str] | None]:
+        try:
+            return parse(tree.read(path), path, self.layout.environment(path), self.yaml_limits), None
+        except TooLarge as error:
+            self._invalid("size", Origin(path), f"judged by its path only: {error}", severity=WARN)
+            return None, None if tree is self.trees[0] else (Origin(path), f"cannot be read: {error}")
+        except _yaml.YamlError as error:
+            return None, (Origin(path, error.line), error.message)
+
+    def _plain_objects(self, before: Sequence[ObjectAt], after: Sequence[ObjectAt]) -> None:
+        for pair in pairs(before, after):
+            self._in_time()
+            one = pair.after or pair.before
+            assert one is not None  # a pair has at least one side
+            environment = one.subject.scope
+            if not self._object(pair, environment, "") and len(pair.files) > 1:
+                self.moves.append(Move(pair, environment, moved(pair, environment)))
+
+
+def _shown(entry: Entry | None) -> Value:
+    if entry is None:
+        return ABSENT
+    kind = {LINK: "link ", SUBMODULE: "submodule ", "100755": "executable "}.get(entry.mode, "")
+    return f"{kind}{entry.oid.removeprefix('merged-')[:12]}"
+
+
+def _may_be_variables(path: str) -> bool:
+    """Whether Ansible may read a file outside of the inventories as variables (beside a playbook)."""
+    return not {"group_vars", "host_vars"}.isdisjoint(path.split("/")[:-1])
+
+
+def objects_of(
+    tree: Files, layout: Layout, limits: Limits, scopes: Collection[str], skip: Iterable[str] = ()
+) -> Mapping[str, list[ObjectAt]]:
+    """Every object in plain files of a tree whose scope is one of `scopes`, by file; files that cannot be read have none.
+
+    This reads the whole repository; only checks that need all objects ask for it.
+    """
+    out: dict[str, list[ObjectAt]] = {}
+    left_out = set(skip)
+    yaml_limits = _yaml.Limits(size=limits.blob_bytes, depth=limits.depth)
+    for entry in tree.walk():
+        path = entry.path
+        wanted = path.endswith(YAML_SUFFIXES) and entry.mode.startswith("100") and path not in left_out
+        if not wanted or path.startswith((f"{POLICY}/", f"{layout.inventories}/")):
+            continue
+        scope = layout.environment(path)
+        if scope not in scopes:
+            continue
+        try:
+            out[path] = list(parse(tree.read(path), path, scope, yaml_limits).objects)
+        except (_yaml.YamlError, TooLarge):
+            continue
+    return out
