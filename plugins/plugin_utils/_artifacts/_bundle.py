@@ -241,9 +241,7 @@ def _binary(store: Store, parts: Assembly, component: Component, recipe: BinaryR
     )
 
 
-def _image(
-    store: Store, parts: Assembly, component: Component, recipe: ImageRecipe, bases: dict[str, Layer]
-) -> Image:
+def _image(store: Store, parts: Assembly, component: Component, recipe: ImageRecipe, bases: dict[str, Layer]) -> Image:
     layers = [_base(store, parts, recipe.base, bases)] if recipe.base else []
     files = [Entry(target, parts.file(source)) for target, source in recipe.files.items()]
     links = [Entry(target, link=source) for target, source in recipe.links.items()]

@@ -111,7 +111,7 @@ def make_rootfs(rootfs: Rootfs, output: Path) -> tuple[Path, str]:
 
 
 def package_versions(text: str) -> list[str]:
-    """"package=version" for each paragraph of `apt-cache show`."""
+    """ "package=version" for each paragraph of `apt-cache show`."""
     found = re.findall(r"^Package: (\S+)\n(?:.+\n)*?Version: (\S+)$", text, re.M)
     return [f"{name}={version}" for name, version in found]
 

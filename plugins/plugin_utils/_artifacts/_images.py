@@ -115,9 +115,7 @@ class Registry:
             raise DigestMismatch(url, hex_of(reference), found)
         return kind, f"sha256:{found}", data
 
-    def _blob(
-        self, place: Repository, item: Mapping[str, Any], store: Store, told: Callable[[int], None]
-    ) -> None:
+    def _blob(self, place: Repository, item: Mapping[str, Any], store: Store, told: Callable[[int], None]) -> None:
         digest = str(item["digest"])
         if store.size(digest) != int(item["size"]):
             url = place.url("blobs", digest)

@@ -12,13 +12,14 @@ from typing import Any
 
 import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._errors import DataError
-from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes import ARCHITECTURES, ROLES
+from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes import ARCHITECTURES, ROLES, load_yaml
 
 SOURCES = ("upstream", "mirror", "bundle")
 
 #: The bundle's repository whose blobs are the binaries.
 BINARIES = "weft/binaries"
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _HEX = re.compile(r"[0-9a-f]{64}")
 _REF = re.compile(r"(?P<host>[^/]+)/(?P<path>[^:@]+):(?P<tag>[A-Za-z0-9_][\w.-]{0,127})")
 _HEADER = """\
@@ -133,7 +134,7 @@ def dump_lock(lock: Lock) -> str:
         "binaries": [_plain(vars(item)) for item in lock.binaries],
         "images": [_plain(vars(item)) for item in lock.images],
     }
-    return _HEADER + yaml.safe_dump(data, sort_keys=False, width=200, allow_unicode=True)
+    return _HEADER + yaml.dump(data, Dumper=_DUMPER, sort_keys=False, width=200, allow_unicode=True)
 
 
 def load_lock(path: Path) -> Lock:
@@ -143,7 +144,7 @@ def load_lock(path: Path) -> Lock:
         DataError: it is missing or wrong; every problem is in the message.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist. Write it with weft.platform.lock or weft.platform.bundle.") from error
     except (OSError, yaml.YAMLError) as error:
@@ -169,9 +170,7 @@ def parse_lock(data: Any, where: str) -> Lock:
     problems += _missing(data, "kubernetes", "binaries", "images")
     if problems:
         raise DataError(f"{where}: {'; '.join(problems)}. Write it again with weft.platform.lock.")
-    return Lock(
-        str(data["kubernetes"]), str(data["architecture"]), str(data["source"]), tuple(binaries), tuple(images)
-    )
+    return Lock(str(data["kubernetes"]), str(data["architecture"]), str(data["source"]), tuple(binaries), tuple(images))
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,6 +222,4 @@ def _image(item: Any, where: str, problems: list[str]) -> Image:
     ref = str(item.get("ref", ""))
     if ref and not _REF.fullmatch(ref):
         problems.append(f"{where}.ref: want HOST/PATH:TAG, found {ref!r}")
-    return Image(
-        str(item.get("name", "")), ref, digest, _roles(item, where, problems), str(item.get("built_from", ""))
-    )
+    return Image(str(item.get("name", "")), ref, digest, _roles(item, where, problems), str(item.get("built_from", "")))

@@ -280,9 +280,19 @@ def build_key(components: Components, name: str, version: str, arch: str) -> str
     return digest.hexdigest()
 
 
+def load_yaml(text: str) -> Any:
+    """Plain values out of YAML, by libyaml where it is there (ten times as fast).
+
+    Raises:
+        yaml.YAMLError: the text is no YAML.
+    """
+    # Both loaders build plain values only.
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _read(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 

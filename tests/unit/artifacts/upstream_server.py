@@ -75,9 +75,7 @@ class Upstream:
             parts = [self.add_blob(layer + arch.encode()) for layer in layers]
             body = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": parts}
             found[arch] = self.add_manifest(name, "", MANIFEST, body)
-        entries = [
-            {"digest": item, "platform": {"os": "linux", "architecture": arch}} for arch, item in found.items()
-        ]
+        entries = [{"digest": item, "platform": {"os": "linux", "architecture": arch}} for arch, item in found.items()]
         self.add_manifest(name, tag, INDEX, {"schemaVersion": 2, "manifests": entries})
         return found["amd64"]
 
