@@ -15,7 +15,7 @@ from ansible_collections.weft.platform.plugins.module_utils._change import ABSEN
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _observe, _x509
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._observe import ETC
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import kubeadm
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, kubeadm
 from ansible_collections.weft.platform.plugins.module_utils._resource import Resource
 
 #: A certificate with less than this before it is renewed, in days.
@@ -47,32 +47,25 @@ class Certificate(Resource):
     type: ClassVar[str] = "certificate"
 
     def observe(self) -> Value:
-        """ABSENT before the machine is a control plane, else {"sans": [...], "renewal": "due" or "not due"}."""
+        """ABSENT before the machine is a control plane, else {"sans": {name: true}, "renewal": "due" or "not due"}."""
         found = _observe.membership()
         if not found.member or found.role != _observe.CONTROL_PLANE:
             return ABSENT
         one = self.certificate()
         if one is None:
-            return {"sans": [], "renewal": "missing"}
+            return {"sans": {}, "renewal": "missing"}
         due = one.days_left(datetime.now(timezone.utc)) < RENEW_DAYS
-        sans = sorted(set(one.sans)) if self.wanted() else []
+        # What the certificate has beyond the wanted names (kubeadm adds its own) is no difference.
+        sans = {name: True for name in self.wanted() if name in one.sans}
         return {"sans": sans, "renewal": "due" if due else "not due"}
 
     def desired(self) -> Value:
         """The wanted names and a certificate that lasts."""
-        return {"sans": self.wanted(), "renewal": "not due"}
+        return {"sans": {name: True for name in self.wanted()}, "renewal": "not due"}
 
     def changes(self, observed: Value) -> List[Change]:
-        """Names that the certificate has beyond those wanted (kubeadm adds its own) are no difference."""
-        if observed is ABSENT:
-            return []
-        kept = sorted(set(observed["sans"]) | set(self.wanted()))
-        before = {"sans": sorted(observed["sans"]), "renewal": observed["renewal"]}
-        return [
-            change
-            for change in super().changes(before)
-            if change.field != ("sans",) or kept != before["sans"]
-        ]
+        """None before the machine is a control plane: joining makes the certificates."""
+        return [] if observed is ABSENT else super().changes(observed)
 
     def wanted(self) -> List[str]:
         """Names in the form in which a certificate shows them."""
@@ -113,14 +106,10 @@ class Certificate(Resource):
             if old.exists():
                 old.unlink()
 
-    def documents(self) -> List[Mapping[str, Any]]:
+    def documents(self) -> List[Dict[str, Any]]:
         """The configuration at the version that runs."""
-        live = _observe.version(_observe.CONTROL_PLANE)
-        out: List[Dict[str, Any]] = [dict(document) for document in self.spec["config"]]
-        for document in out:
-            if live and document.get("kind") == "ClusterConfiguration":
-                document["kubernetesVersion"] = live
-        return list(out)
+        return at_version(self.spec["config"], _observe.version(_observe.CONTROL_PLANE))
+
 
 
 def _aside(path: Path) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, List, Mapping, Sequence
@@ -18,7 +17,7 @@ from ansible_collections.weft.platform.plugins.module_utils._change import ABSEN
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _api, _encryption, _observe
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._observe import CONTROL_PLANE, ETC
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import find, kubeadm
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, find, kubeadm
 
 #: How long a token and the uploaded certificates live, in minutes.
 LIFETIME = 15
@@ -73,6 +72,28 @@ def mint(
     if not check:
         out.credentials = _make(api, bool(controls), config)
     return out
+
+
+def leave(leavers: Sequence[Mapping[str, str]], check: bool) -> List[Change]:
+    """Take machines out of the cluster: their etcd members and their Node objects.
+
+    Args:
+        leavers: {"name": of the node, "address", "role": control_plane or worker}.
+        check: only say what would be done.
+
+    Returns:
+        The Changes; none for machines that are not there.
+
+    Raises:
+        KubeadmError: this machine's API server or etcd does not answer, or etcd refuses to let a member go.
+    """
+    out = Joiners()
+    api = _api.api_server(int(_observe.arguments("kube-apiserver").get("--secure-port", 6443)))
+    controls = [leaver for leaver in leavers if leaver["role"] == CONTROL_PLANE]
+    if controls and _observe.manifest("etcd") is not None:
+        _leave_etcd(controls, check, out)
+    _leave_nodes(api, leavers, check, out)
+    return out.changes
 
 
 def revoke(check: bool) -> None:
@@ -134,6 +155,8 @@ def _make(api: _api.Client, controls: bool, config: Sequence[Mapping[str, Any]])
         "endpoint": _observe.server("admin.conf").replace("https://", ""),
     }
     if controls:
+        # What a control plane joins with is read from kubeadm's record: it shall say what the inventory says.
+        kubeadm(["init", "phase", "upload-config", "kubeadm"], at_version(config, _observe.version(CONTROL_PLANE)))
         out["certificate_key"] = _upload(api, config)
         out["encryption_keys"] = _encryption.keys_of(_encryption.load() or {"resources": []})
     return out
@@ -175,7 +198,7 @@ def _end() -> str:
 def _upload(api: _api.Client, config: Sequence[Mapping[str, Any]]) -> str:
     """Upload the control plane's certificates, encrypted; the key.  kubeadm would keep them two hours, this minutes."""
     key = os.urandom(32).hex()
-    documents: List[Dict[str, Any]] = [dict(deepcopy(document)) for document in config]
+    documents = at_version(config, _observe.version(CONTROL_PLANE))
     init = find(documents, "InitConfiguration")
     assert isinstance(init, dict)
     init["certificateKey"] = key

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
@@ -52,6 +53,18 @@ def find(documents: Sequence[Document], kind: str) -> Document:
         if document.get("kind") == kind:
             return document
     raise KubeadmError(f"the kubeadm configuration has no {kind}")
+
+
+def at_version(documents: Sequence[Document], version: str) -> List[Dict[str, Any]]:
+    """Copies of the documents for a cluster that runs `version`: versions move by the upgrade playbook only.
+
+    Nothing is replaced when the version is "".
+    """
+    out: List[Dict[str, Any]] = [deepcopy(dict(document)) for document in documents]
+    for document in out:
+        if version and document.get("kind") == "ClusterConfiguration":
+            document["kubernetesVersion"] = version
+    return out
 
 
 def kubeadm(

@@ -8,24 +8,26 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Value, diff
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _api, _observe, _yaml
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._files import write
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._observe import COMPONENTS, ETC
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import Document, find, kubeadm
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, find, kubeadm
 from ansible_collections.weft.platform.plugins.module_utils._resource import Resource
 
 #: Flags of etcd that count only before its first start, and differ between members.
 ETCD_FIRST_START = ("--initial-cluster", "--initial-cluster-state")
+#: Where kubeadm keeps the ClusterConfiguration, for machines that join.
+RECORD = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
 #: How long a component may take to be healthy again, in seconds.
-PATIENCE = 180.0
+PATIENCE = 150.0
 
 
 class StaticPods(Resource):
-    """Manifests of the API server, controller manager, scheduler and etcd, each restarted alone.
+    """Manifests of the API server, controller manager, scheduler and etcd.
 
     Spec: config (kubeadm's InitConfiguration and ClusterConfiguration of this machine).
     """
@@ -52,14 +54,9 @@ class StaticPods(Resource):
         local = not (find(self.spec["config"], "ClusterConfiguration").get("etcd") or {}).get("external")
         return (*(("etcd",) if local else ()), *COMPONENTS)
 
-    def documents(self) -> List[Document]:
-        """The configuration at the version that runs: versions move by the upgrade playbook only."""
-        live = _observe.version(_observe.CONTROL_PLANE)
-        out: List[Dict[str, Any]] = [dict(document) for document in self.spec["config"]]
-        for document in out:
-            if live and document.get("kind") == "ClusterConfiguration":
-                document["kubernetesVersion"] = live
-        return list(out)
+    def documents(self) -> List[Dict[str, Any]]:
+        """The configuration at the version that runs."""
+        return at_version(self.spec["config"], _observe.version(_observe.CONTROL_PLANE))
 
     def changes(self, observed: Value) -> List[Change]:
         """Field by field; each says which component restarts."""
@@ -82,44 +79,60 @@ class StaticPods(Resource):
             return {name: text_of(Path(folder), name) for name in self.names()}
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Bring kubeadm's own record up to date, then change one component after the other.
+        """Bring kubeadm's own record up to date, then etcd, then the components that stand on it together.
 
         The record comes first: when this is cut short, the manifests still differ and the next run does both again.
 
         Raises:
-            KubeadmError: a component is not healthy with its new manifest; the old one was put back.
+            KubeadmError: a component is not healthy with its new manifest; the old ones were put back.
         """
+        api = _api.api_server(health("kube-apiserver")[1])
+        record = api.get(RECORD)
         kubeadm(["init", "phase", "upload-config", "kubeadm"], self.documents())
+        try:
+            self.roll(changes)
+        except KubeadmError:
+            if record is not None:  # machines that join read it: it must not hold what has just failed
+                api.send("PATCH", RECORD, {"data": record.get("data", {})}, "application/merge-patch+json")
+            raise
+
+    def roll(self, changes: Sequence[Change]) -> None:
+        """Change the manifests that differ, in an order that keeps what others stand on."""
         touched = {str(change.field[0]) for change in changes}
         rendered = self.rendered()
-        for name in self.names():
-            if name in touched:
-                self.replace(name, keep_first_start(name, rendered[name]))
+        for group in (("etcd",), COMPONENTS):
+            texts = {name: keep_first_start(name, rendered[name]) for name in group if name in touched}
+            if texts:
+                self.replace(texts)
 
-    def replace(self, name: str, text: str) -> None:
-        """Write a manifest and wait until what runs is healthy; else put the old one back.
+    def replace(self, texts: Mapping[str, str]) -> None:
+        """Write manifests and wait until what runs is healthy; else put the old ones back.
 
         Raises:
-            KubeadmError: it did not become healthy.
+            KubeadmError: a component did not become healthy.
         """
-        path = ETC / "manifests" / f"{name}.yaml"
-        old = path.read_text() if path.exists() else None
-        since = time.time()
-        write(path, text, beside=ETC)
-        if self.healthy(name, since):
+        folder = ETC / "manifests"
+        old = {name: (folder / f"{name}.yaml").read_text() for name in texts if (folder / f"{name}.yaml").exists()}
+        ill = self.write(texts)
+        if not ill:
             return
-        if old is not None:
-            write(path, old, beside=ETC)
-            self.healthy(name, time.time())
+        self.write(old)
         raise KubeadmError(
-            f"{name} was not healthy {PATIENCE:.0f} s after its manifest had changed on "
-            f"{self.machine or 'this machine'}; the old manifest was put back. "
-            f"Its output is below /var/log/pods/kube-system_{name}-*"
+            f"{', '.join(ill)} not healthy {PATIENCE:.0f} s after the manifest had changed on "
+            f"{self.machine or 'this machine'}; the old manifests were put back. "
+            f"What was said is below /var/log/pods/kube-system_{ill[0]}-*"
         )
 
-    def healthy(self, name: str, since: float) -> bool:
-        """Wait until a process of the component younger than `since` says that it is ready."""
+    def write(self, texts: Mapping[str, str]) -> List[str]:
+        """Write manifests; the components that are not healthy after PATIENCE."""
+        since = time.time()
+        for name, text in texts.items():
+            write(ETC / "manifests" / f"{name}.yaml", text, beside=ETC)
         deadline = time.monotonic() + PATIENCE
+        return [name for name in texts if not self.healthy(name, since, deadline)]
+
+    def healthy(self, name: str, since: float, deadline: float) -> bool:
+        """Wait until a process of the component younger than `since` says that it is ready."""
         while time.monotonic() < deadline:
             if started(name, since) and _api.healthy(*health(name)):
                 return True

@@ -41,6 +41,14 @@ CIPHERS = (
 )
 _TLS: Mapping[str, str] = {"tls-cipher-suites": ",".join(CIPHERS), "tls-min-version": "VersionTLS12"}
 
+#: How long kubeadm waits for what takes seconds on a sound machine.
+_TIMEOUTS: Mapping[str, str] = {
+    "controlPlaneComponentHealthCheck": "2m30s",
+    "discovery": "2m0s",
+    "kubeletHealthCheck": "2m0s",
+    "tlsBootstrap": "2m30s",
+}
+
 #: What the kubelet demands of the kernel when protectKernelDefaults is on (its own list, in cm/container_manager).
 KERNEL_DEFAULTS: Mapping[str, str] = {
     "kernel.keys.root_maxbytes": "25000000",
@@ -144,6 +152,7 @@ def init_documents(variables: Variables, version: str, images: Mapping[str, str]
         "nodeRegistration": _registration(variables),
         "patches": {"directory": PATCHES},
         "skipPhases": ["show-join-command"],
+        "timeouts": dict(_TIMEOUTS),
     }
     return [init, cluster_configuration(variables, version, images)]
 
@@ -154,6 +163,7 @@ def join_document(variables: Variables, control_plane: bool) -> Document:
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "JoinConfiguration",
         "nodeRegistration": _registration(variables),
+        "timeouts": dict(_TIMEOUTS),
     }
     if control_plane:
         out["controlPlane"] = {"localAPIEndpoint": _local_endpoint(variables)}
@@ -353,14 +363,15 @@ def kubelet(variables: Variables) -> Document:
 def kube_vip(variables: Variables, image: str) -> Document:
     """A static pod that holds the cluster's address on one control plane, and moves it when that one is lost.
 
-    It asks the API server of its own machine.  A leader that is lost is replaced after at most 5 s (lease) and 1 s
-    (retry); the address is announced at once.
+    It asks the API server of its own machine.  A leader that is lost is replaced when its lease (5 s) has run out,
+    which the others look for every second; the new one tells the neighbours within half a second.
     """
     settings = {
         "address": variables["cluster_endpoint"],
         "port": str(api_port(variables)),
         "vip_interface": variables["cluster_endpoint_interface"],
         "vip_arp": "true",
+        "vip_arpRate": "500",
         "vip_subnet": "128" if ":" in variables["cluster_endpoint"] else "32",
         "cp_enable": "true",
         "cp_namespace": "kube-system",
