@@ -137,7 +137,8 @@ def _referenced(tree: Files, path: str, directory: str) -> Iterable[str]:
     except (_yaml.YamlError, GitError):
         return
     value = documents[0].value if documents else None
-    for key in _REFERENCES if isinstance(value, dict) else ():
+    value = value if isinstance(value, dict) else {}
+    for key in _REFERENCES:
         items = value.get(key)
         for item in items if isinstance(items, list) else ():
             found = _join(directory, item) if isinstance(item, str) else None

@@ -3,13 +3,14 @@
 """Two trees become Effects: what a change does, not what its text is.
 
 Every changed path is accounted for: by the Effects that were read out of it, by the proof that it has none, or by an
-Effect on the path itself.  What was not understood is opaque: it may be anything, so it passes no rule by not being seen.
+Effect on the path itself.  What was not understood is opaque: it may be anything, so it passes no rule unseen.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Value
@@ -35,6 +36,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     GitError,
     Limits,
     ObjectAt,
+    Rendered,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import (
     Pair,
@@ -57,7 +59,7 @@ _NOT_AN_INVENTORY = (
 
 
 class Object(NamedTuple):
-    """An object that changes: both sides of it, its environment, the directory that was rendered ("" for a plain file)."""
+    """An object that changes: both sides, its environment, the directory that was rendered ("" for a plain file)."""
 
     pair: Pair
     environment: str
@@ -122,11 +124,11 @@ def understand(
 
 def _renderer(
     tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
-) -> _roots.Rendered:
+) -> Rendered:
     # Renderers are costly to import and rarely wanted.
-    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _render
-
-    return _render.render(tree, directory, how, limits, deadline, values)
+    module = import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")
+    rendered: Rendered = module.render(tree, directory, how, limits, deadline, values)
+    return rendered
 
 
 class _Run:
@@ -153,6 +155,7 @@ class _Run:
         self.findings: list[Finding] = []
         self.environments: list[str] = []
         self.done: set[str] = set()
+        self.charts: list[str] = []
         #: Files that a rendering reads, before and after: their objects are those of the rendering.
         self.inputs: tuple[set[str], set[str]] = (set(), set())
 
@@ -215,14 +218,16 @@ class _Run:
 
     def _outcome(self, outcome: _roots.Outcome, changed: Collection[str]) -> None:
         root = outcome.root
-        place = Origin(
-            f"{root.directory}/{_roots.CHART if root.how == _roots.HELM else _roots.KUSTOMIZATIONS[0]}".lstrip("/")
-        )
+        name = _roots.CHART if root.how == _roots.HELM else _roots.KUSTOMIZATIONS[0]
+        place = Origin(f"{root.directory}/{name}".lstrip("/"))
+        if root.how == _roots.HELM:
+            self.charts.append(f"{root.directory}/" if root.directory else "")
         if outcome.errors[1]:
             message = f"{root.scope or 'the top directory'} could not be rendered by {root.how}: {outcome.errors[1]}"
             remedy = "Nothing passes unseen: mend it, or install the renderer where this is judged."
             self.findings.append(Finding("render", PROHIBIT, ERROR, message, remedy=remedy, origin=place))
-        elif outcome.errors[0]:
+            return
+        if outcome.errors[0]:
             message = (
                 f"{root.scope} could not be rendered as it is now ({outcome.errors[0]}); all of it counts as added"
             )
@@ -262,6 +267,8 @@ class _Run:
                 self._path(path, opaque=True)
             elif path.startswith(f"{self.layout.inventories}/"):
                 self._path(path, opaque=self._may_be_an_inventory(path))
+            elif path.startswith(tuple(self.charts)):
+                self._path(path, opaque=False)  # with other values it may do other things than those rendered
             elif path.endswith(YAML_SUFFIXES):
                 self._yaml(one, before, after)
             elif not self._is_input(one):
@@ -271,9 +278,8 @@ class _Run:
     def _is_input(self, one: Difference) -> bool:
         """Whether a file is only there to be rendered, on each side on which it is there: its effect is known."""
         sides = zip((one.before, one.after), self.inputs)
-        return all(one.path in files for entry, files in sides if entry is not None) and not self._mode_changes(
-            one.path
-        )
+        known = all(one.path in files for entry, files in sides if entry is not None)
+        return known and not self._mode_changes(one.path)
 
     @staticmethod
     def _odd(one: Difference) -> bool:
@@ -311,7 +317,7 @@ class _Run:
         known = {message for _origin, message in old}
         for origin, message in new:
             self._invalid("yaml", origin, message, new=message not in known)
-        if problems[1] is not None:
+        if problems[1] is not None and problems[1][1]:
             self._invalid("yaml", *problems[1], new=problems[0] is None or problems[0][1] != problems[1][1])
         broken = any(problem is not None for problem in problems)
         foreign = any(found is not None and found.foreign for found in parsed)
@@ -319,11 +325,12 @@ class _Run:
             self._path(one.path, opaque=broken or _may_be_variables(one.path))
 
     def _parse(self, tree: Files, path: str) -> tuple[Parsed | None, tuple[Origin, str] | None]:
+        """What a file holds, or why that is not known ("" where that is said already)."""
         try:
             return parse(tree.read(path), path, self.layout.environment(path), self.yaml_limits), None
         except TooLarge as error:
             self._invalid("size", Origin(path), f"judged by its path only: {error}", severity=WARN)
-            return None, None if tree is self.trees[0] else (Origin(path), f"cannot be read: {error}")
+            return None, (Origin(path), "")
         except _yaml.YamlError as error:
             return None, (Origin(path, error.line), error.message)
 
@@ -352,7 +359,7 @@ def _may_be_variables(path: str) -> bool:
 def objects_of(
     tree: Files, layout: Layout, limits: Limits, scopes: Collection[str], skip: Iterable[str] = ()
 ) -> Mapping[str, list[ObjectAt]]:
-    """Every object in plain files of a tree whose scope is one of `scopes`, by file; files that cannot be read have none.
+    """Every object in plain files of a tree whose scope is one of `scopes`, by file; unreadable files have none.
 
     This reads the whole repository; only checks that need all objects ask for it.
     """

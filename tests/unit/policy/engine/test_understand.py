@@ -1,0 +1,591 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Two trees become what the change does, and nothing slips through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import PathGlob, Patterns
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    Entry,
+    GitError,
+    Limits,
+    Rendered,
+    RenderError,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import parse
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
+    Understanding,
+    objects_of,
+    understand,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+def deployment(name: str = "web", image: str = "a:1", namespace: str = "shop", **labels: str) -> str:
+    lines = [
+        "apiVersion: apps/v1",
+        "kind: Deployment",
+        "metadata:",
+        f"  name: {name}",
+        f"  namespace: {namespace}",
+        f"  labels: {labels or {'team': 'shop'}}",
+        "spec:",
+        "  template:",
+        "    spec:",
+        "      containers:",
+        "        - name: main",
+        f"          image: {image}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def understood(
+    repo: Any,
+    start: Mapping[str, Any],
+    change: Mapping[str, Any],
+    layout: Layout = Layout(),  # noqa: B008 - a value that cannot change
+    limits: Limits = Limits(),  # noqa: B008
+    renderer: Any = None,
+) -> Understanding:
+    base = repo.commit({"README.md": "x", **start})
+    head = repo.commit(change, base)
+    with Repository(repo.path, base, limits) as repository:
+        merge = repository.merge(base, head, base)
+        deadline = time.monotonic() + 60
+        return understand(merge.before, merge.after, repository.changed(merge), layout, limits, deadline, renderer)
+
+
+def said(found: Understanding) -> list[tuple[Any, ...]]:
+    return [
+        (
+            str(change.subject),
+            change.action,
+            change.field,
+            change.before if change.field else "",
+            change.after if change.field else "",
+        )
+        for effect in found.effects
+        for change in effect.changes
+    ]
+
+
+IMAGE = ("spec", "template", "spec", "containers", "[name=main]", "image")
+
+
+class TestObjects:
+    def test_a_field_with_its_values_and_place(self, repo: Any) -> None:
+        found = understood(
+            repo, {"apps/web.yaml": deployment()}, {"apps/web.yaml": "# new\n---\n" + deployment(image="a:2")}
+        )
+        assert said(found) == [("Deployment.apps:shop/web", "changed", IMAGE, "a:1", "a:2")]
+        (effect,) = found.effects
+        assert str(effect.changes[0].origin) == "apps/web.yaml:14"
+        assert effect.files == ("apps/web.yaml",) and effect.labels == ((("team", "shop"),),)
+        assert found.findings == () and len(found.objects) == 1
+
+    def test_added_and_removed(self, repo: Any) -> None:
+        found = understood(repo, {"a.yaml": deployment("one")}, {"a.yaml": deployment("two")})
+        assert said(found) == [
+            ("Deployment.apps:shop/one", "removed", (), "", ""),
+            ("Deployment.apps:shop/two", "added", (), "", ""),
+        ]
+        assert [change.origin and change.origin.line for effect in found.effects for change in effect.changes] == [1, 1]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "# comment\n" + deployment(),
+            "---\n---\n" + deployment() + "---\n",
+            deployment().replace("kind: Deployment", "kind:   'Deployment'"),
+            '{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": {"team": "shop"},'
+            ' "namespace": "shop", "name": "web"}, "spec": {"template": {"spec": {"containers":'
+            ' [{"image": "a:1", "name": "main"}]}}}}',
+            "apiVersion: v1\nkind: List\nitems:\n- " + deployment().strip().replace("\n", "\n  ") + "\n",
+        ],
+    )
+    def test_reformatted_files_are_no_change(self, repo: Any, text: str) -> None:
+        found = understood(repo, {"a.yaml": deployment()}, {"a.yaml": text})
+        assert found.effects == () and found.findings == () and found.moves == ()
+
+    def test_a_moved_file_is_no_change_but_a_move(self, repo: Any) -> None:
+        found = understood(repo, {"a.yaml": deployment()}, {"a.yaml": None, "b/c.yaml": deployment()})
+        assert found.effects == () and found.findings == ()
+        (move,) = found.moves
+        assert move.pair.files == ("a.yaml", "b/c.yaml")
+        assert [(effect.action, effect.files) for effect in move.effects] == [
+            ("removed", ("a.yaml",)),
+            ("added", ("b/c.yaml",)),
+        ]
+
+    def test_a_move_with_a_change_belongs_to_both_files(self, repo: Any) -> None:
+        found = understood(repo, {"a.yaml": deployment()}, {"a.yaml": None, "b.yaml": deployment(image="b:1")})
+        (effect,) = found.effects
+        assert effect.files == ("a.yaml", "b.yaml") and len(effect.changes) == 1
+
+    def test_a_move_to_another_environment_is_a_change(self, repo: Any) -> None:
+        found = understood(
+            repo, {"apps/dev/a.yaml": deployment()}, {"apps/dev/a.yaml": None, "apps/prod/a.yaml": deployment()}
+        )
+        assert [(effect.action, effect.environment) for effect in found.effects] == [
+            ("removed", "dev"),
+            ("added", "prod"),
+        ]
+
+    def test_many_documents_are_told_apart_by_identity_not_by_order(self, repo: Any) -> None:
+        one, two, three = deployment("one"), deployment("two"), deployment("three")
+        found = understood(repo, {"a.yaml": one + "---\n" + two}, {"a.yaml": two + "---\n" + three + "---\n" + one})
+        assert said(found) == [("Deployment.apps:shop/three", "added", (), "", "")]
+
+    def test_the_same_name_with_another_namespace_or_group_is_another_object(self, repo: Any) -> None:
+        text = deployment()
+        found = understood(repo, {"a.yaml": text}, {"a.yaml": text.replace("namespace: shop", "namespace: other")})
+        assert {effect.action for effect in found.effects} == {"added", "removed"}
+        found = understood(repo, {"b.yaml": text}, {"b.yaml": text.replace("apps/v1", "apps/v2")})
+        assert said(found) == [("Deployment.apps:shop/web", "changed", ("apiVersion",), "apps/v1", "apps/v2")]
+
+    def test_labels_of_both_sides_are_kept(self, repo: Any) -> None:
+        found = understood(repo, {"a.yaml": deployment(team="a")}, {"a.yaml": deployment(team="b")})
+        assert found.effects[0].labels == ((("team", "a"),), (("team", "b"),))
+
+    def test_secrets_are_hidden(self, repo: Any) -> None:
+        text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: %s}\n"
+        found = understood(
+            repo,
+            {"a.yaml": text % "YQ=="},
+            {"a.yaml": text % "Yg==", "b.yaml": (text % "Yg==").replace(": s}", ": t}")},
+        )
+        assert all(change.secret for effect in found.effects for change in effect.changes)
+        assert "Yg==" not in str([change.to_json() for effect in found.effects for change in effect.changes])
+
+    def test_typed_lists_tell_the_kind_of_their_items(self, repo: Any) -> None:
+        text = "apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a, namespace: b}\n  data: {x: y}\n"
+        found = understood(repo, {}, {"a.yaml": text})
+        assert said(found) == [("ConfigMap:b/a", "added", (), "", "")]
+
+    def test_the_same_object_twice_in_what_changes(self, repo: Any) -> None:
+        twice = deployment() + "---\n" + deployment(image="x:1")
+        found = understood(repo, {"a.yaml": deployment()}, {"a.yaml": twice})
+        assert said(found) == [("Deployment.apps:shop/web", "added", (), "", "")]
+        gone = understood(repo, {"b.yaml": twice}, {"b.yaml": deployment(image="x:1")})
+        assert said(gone) == [("Deployment.apps:shop/web", "removed", (), "", "")]
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("path", "before", "after"),
+        [
+            ("docs/x.md", "1", "2"),
+            ("docs/x.md", None, "2"),
+            ("docs/x.md", "1", None),
+            ("values.yaml", "a: 1", "a: 2"),
+            ("values.yaml", "a: 1", "a:  1"),
+            ("package.json", '{"a": 1}', '{"a": 2}'),
+            ("a.yaml", deployment(), ("100755", deployment())),
+            ("run.sh", "1", ("100755", "1")),
+            ("policy/roles.yml", "a: 1", "a:  1"),
+            (
+                "kubeadm.yaml",
+                "apiVersion: x/v1\nkind: ClusterConfiguration\n",
+                "apiVersion: x/v1\nkind: ClusterConfiguration\na: 1",
+            ),
+            ("inventories/prod/lock.yml", "a: 1", "a: 2"),
+            ("empty.yaml", None, ""),
+        ],
+    )
+    def test_what_is_not_understood_is_a_change_of_the_path(
+        self, repo: Any, path: str, before: Any, after: Any
+    ) -> None:
+        found = understood(repo, {path: before} if before is not None else {}, {path: after})
+        if path == "empty.yaml":  # a file with no document does nothing
+            assert found.effects == ()
+            return
+        (effect,) = found.effects
+        assert effect.type == "path" and effect.subject.name == path and not effect.opaque
+        assert effect.files == (path,)
+        assert found.findings == ()
+
+    @pytest.mark.parametrize(
+        ("path", "content"),
+        [
+            ("a.yaml", "a: ["),
+            ("link.yaml", ("120000", "README.md")),
+            ("sub", ("160000", "1" * 40)),
+            ("inventories/prod/more.yml", "all: {}"),
+            ("inventories/prod/hosts", "[all]"),
+            ("inventories/prod/run.py", "x"),
+            ("inventories/prod/group_vars/all.txt", "x"),
+            ("inventories/prod/group_vars/all/vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n00"),
+            ("playbooks/group_vars/all.yml", "a: 1"),
+            ("playbooks/host_vars/cp1", "a: 1"),
+        ],
+    )
+    def test_what_may_be_anything_is_opaque(self, repo: Any, path: str, content: Any) -> None:
+        start = {"inventories/prod/hosts.yml": "all: {hosts: {cp1: }}"}
+        found = understood(repo, start, {path: content})
+        assert [effect.opaque for effect in found.effects if effect.type == "path"] == [True]
+
+    def test_objects_and_other_documents_in_one_file(self, repo: Any) -> None:
+        found = understood(repo, {"a.yaml": deployment()}, {"a.yaml": deployment(image="b:1") + "---\nx: 1\n"})
+        assert sorted(effect.type for effect in found.effects) == ["object", "path"]
+
+    def test_plain_files_are_judged_by_their_path(self, repo: Any) -> None:
+        layout = Layout(plain=Patterns("templates/**", "plain", PathGlob))
+        found = understood(repo, {}, {"templates/a.yaml": "{{ x }}: [", "b.yaml": "a: ["}, layout)
+        assert [(effect.subject.name, effect.opaque) for effect in found.effects] == [
+            ("b.yaml", True),
+            ("templates/a.yaml", False),
+        ]
+        assert [finding.origin and finding.origin.file for finding in found.findings] == ["b.yaml"]
+
+    def test_links_out_of_the_repository(self, repo: Any) -> None:
+        found = understood(
+            repo, {}, {"a": ("120000", "../../etc/passwd"), "b": ("120000", "/etc/passwd"), "c": ("120000", "d")}
+        )
+        assert [finding.origin and finding.origin.file for finding in found.findings] == ["a", "b"]
+        assert all(finding.prohibits and finding.kind == "invalid" for finding in found.findings)
+
+    def test_a_large_file_is_judged_by_its_path_and_that_is_said(self, repo: Any) -> None:
+        text = deployment() + "#" * 5000
+        found = understood(repo, {}, {"a.yaml": text, "b.bin": text}, limits=Limits(blob_bytes=2000))
+        assert [(effect.subject.name, effect.opaque) for effect in found.effects] == [
+            ("a.yaml", True),
+            ("b.bin", False),
+        ]
+        (finding,) = found.findings
+        assert finding.severity == "warn" and "by its path only" in finding.message and str(finding.origin) == "a.yaml"
+
+
+class TestInvalid:
+    @pytest.mark.parametrize(
+        ("text", "line", "message"),
+        [
+            ("a: 1\nb: [\n", 3, "not YAML"),
+            ("a: 1\na: 2\n", 2, "there already, at line 1"),
+            ("a: \xff".encode("latin-1"), 1, "UTF-8"),
+            ("[" * 200 + "]" * 200, 1, "levels"),
+            (
+                "a: &a [x]\n"
+                + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)),
+                0,
+                "aliases counted",
+            ),
+        ],
+    )
+    def test_yaml(self, repo: Any, text: Any, line: int, message: str) -> None:
+        found = understood(repo, {}, {"x/a.yaml": text})
+        (finding,) = found.findings
+        assert message in finding.message and finding.kind == "invalid" and finding.prohibits and finding.new
+        assert (
+            finding.origin is not None
+            and finding.origin.file == "x/a.yaml"
+            and (not line or finding.origin.line == line)
+        )
+
+    def test_what_was_wrong_before_is_not_new(self, repo: Any) -> None:
+        found = understood(
+            repo, {"a.yaml": "a: 1\na: 2\n", "b.yaml": "a: ["}, {"a.yaml": "x: 1\na: 1\na: 2\n", "b.yaml": "b: ["}
+        )
+        assert [finding.new for finding in found.findings] == [True, False]  # "at line 2" is another place
+
+    def test_mending_is_no_finding(self, repo: Any) -> None:
+        found = understood(repo, {"a.yaml": "a: ["}, {"a.yaml": deployment()})
+        assert found.findings == ()
+        assert sorted((effect.type, effect.opaque) for effect in found.effects) == [("object", False), ("path", True)]
+
+
+def files_below(tree: Any, directory: str) -> tuple[str, ...]:
+    return tuple(sorted(entry.path for entry in tree.walk(directory)))
+
+
+def fake(tree: Any, directory: str, how: str, _limits: Limits, _deadline: float, values: tuple[str, ...]) -> Rendered:
+    """Renders by joining files; a file "broken" makes it fail."""
+    paths = [path for path in files_below(tree, directory) if path.endswith(".yaml") and "/templates/x" not in path]
+    if tree.entry(f"{directory}/broken"):
+        raise RenderError("it is broken")
+    base = [path for path in files_below(tree, "base") if path.endswith(".yaml")] if how == "kustomize" else []
+    objects = []
+    for path in dict.fromkeys([*base, *paths]):
+        objects += list(
+            parse(
+                tree.read(path),
+                path,
+                "",
+            ).objects
+        )
+    return Rendered(tuple(objects), tuple(dict.fromkeys([*base, *paths, *values])))
+
+
+KUSTOMIZED = {
+    "base/kustomization.yaml": "resources: [web.yaml]",
+    "base/web.yaml": deployment(),
+    "overlays/prod/kustomization.yaml": "resources: [../../base]",
+    "overlays/dev/kustomization.yaml": "resources: [../../base/]",
+}
+
+
+class TestRendering:
+    def test_a_base_is_judged_through_what_builds_on_it(self, repo: Any) -> None:
+        found = understood(repo, KUSTOMIZED, {"base/web.yaml": deployment(image="b:2")}, renderer=fake)
+        assert [(effect.reach, effect.environment, effect.files, effect.subject.scope) for effect in found.effects] == [
+            ("overlays/dev", "dev", ("base/web.yaml",), "overlays/dev"),
+            ("overlays/prod", "prod", ("base/web.yaml",), "overlays/prod"),
+        ]
+        assert {change[2:] for change in said(found)} == {(IMAGE, "a:1", "b:2")}
+
+    def test_the_same_effect_is_no_change(self, repo: Any) -> None:
+        found = understood(
+            repo,
+            KUSTOMIZED,
+            {"base/web.yaml": "# moved\n" + deployment(), "base/kustomization.yaml": "resources:\n- web.yaml\n"},
+            renderer=fake,
+        )
+        assert found.effects == () and found.findings == ()
+
+    def test_roots_that_the_settings_name(self, repo: Any) -> None:
+        found = understood(
+            repo, KUSTOMIZED, {"base/web.yaml": deployment(image="b:2")}, Layout(roots=("base",)), renderer=fake
+        )
+        assert [effect.reach for effect in found.effects] == ["base", "overlays/dev", "overlays/prod"]
+
+    def test_what_no_rendering_reads_is_judged_by_itself(self, repo: Any) -> None:
+        found = understood(repo, KUSTOMIZED, {"base/notes.txt": "x"}, renderer=fake)
+        assert [(effect.type, effect.subject.name) for effect in found.effects] == [("path", "base/notes.txt")]
+
+    def test_a_renderer_that_fails_is_an_error(self, repo: Any) -> None:
+        found = understood(repo, KUSTOMIZED, {"overlays/prod/broken": "x"}, renderer=fake)
+        (finding,) = found.findings
+        assert finding.kind == "error" and finding.prohibits and "overlays/prod" in finding.message
+        assert {effect.subject.name for effect in found.effects if effect.reach == ""} == {"overlays/prod/broken"}
+
+    def test_mending_what_failed_counts_everything_as_added(self, repo: Any) -> None:
+        found = understood(
+            repo, {**KUSTOMIZED, "overlays/prod/broken": "x"}, {"overlays/prod/broken": None}, renderer=fake
+        )
+        (finding,) = found.findings
+        assert not finding.prohibits
+        assert ("object", "added") in {(effect.type, effect.action) for effect in found.effects}
+        assert ("path", "removed") in {(effect.type, effect.action) for effect in found.effects}
+
+    def test_a_missing_renderer_is_an_error(self, repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/usr/bin/nothing:" + "/usr/bin")
+
+        def missing(*_: Any) -> Rendered:
+            raise RenderError("kustomize is not installed")
+
+        found = understood(repo, KUSTOMIZED, {"base/web.yaml": deployment(image="b:2")}, renderer=missing)
+        assert all(finding.kind == "error" for finding in found.findings) and len(found.findings) == 2
+        assert found.effects  # and the plain file is judged as well
+
+    def test_directories_that_build_on_each_other(self, repo: Any) -> None:
+        start = {"a/kustomization.yaml": "resources: [../b]", "b/kustomization.yaml": "resources: [../a]"}
+        seen = []
+
+        def circle(_tree: Any, directory: str, *_: Any) -> Rendered:
+            seen.append(directory)
+            raise RenderError("cycle")
+
+        found = understood(repo, start, {"a/kustomization.yaml": "resources: [../b, x.yaml]"}, renderer=circle)
+        assert set(seen) == {"a", "b"} and any(finding.kind == "error" for finding in found.findings)
+
+    def test_charts_are_rendered_and_their_files_judged_too(self, repo: Any) -> None:
+        start = {
+            "chart/Chart.yaml": "name: x",
+            "chart/values.yaml": "a: 1",
+            "chart/web.yaml": deployment(),
+            "prod.yaml": "a: 2",
+        }
+        layout = Layout(values={"chart": (("prod.yaml",), ())})
+        found = understood(
+            repo,
+            start,
+            {"chart/web.yaml": deployment(image="b:2"), "chart/templates/x.yaml": "{{ if }}"},
+            layout,
+            renderer=fake,
+        )
+        assert [(effect.type, effect.subject.scope or effect.subject.name) for effect in found.effects] == [
+            ("path", "chart/templates/x.yaml"),
+            ("object", "chart"),
+            ("object", "chart with prod.yaml"),
+            ("path", "chart/web.yaml"),
+        ]
+        assert found.findings == ()
+
+    def test_a_file_that_leaves_a_kustomization_is_judged_on_its_own(self, repo: Any) -> None:
+        def only_listed(tree: Any, directory: str, *_: Any) -> Rendered:
+            text = tree.read(f"{directory}/kustomization.yaml").decode()
+            paths = [path for path in files_below(tree, directory) if path.rpartition("/")[2] in text]
+            objects = [one for path in paths for one in parse(tree.read(path), path, "").objects]
+            return Rendered(tuple(objects), (f"{directory}/kustomization.yaml", *paths))
+
+        start = {"k/kustomization.yaml": "resources: [web.yaml]", "k/web.yaml": deployment()}
+        found = understood(
+            repo,
+            start,
+            {"k/kustomization.yaml": "resources: []", "k/web.yaml": deployment(image="x:1")},
+            renderer=only_listed,
+        )
+        assert [(effect.action, effect.subject.scope) for effect in found.effects] == [("removed", "k"), ("added", "")]
+
+
+class TestLimits:
+    def test_objects(self, repo: Any) -> None:
+        text = "---\n".join(deployment(f"n{index}") for index in range(20))
+        with pytest.raises(GitError, match="10 objects"):
+            understood(repo, {}, {"a.yaml": text}, limits=Limits(objects=10))
+
+    def test_time(self, repo: Any) -> None:
+        base = repo.commit({"a": "1"})
+        head = repo.commit({"a.yaml": deployment()}, base)
+        with Repository(repo.path, base) as repository:
+            merge = repository.merge(base, head, base)
+            changed = repository.changed(merge)
+            with pytest.raises(GitError, match="in time"):
+                understand(merge.before, merge.after, changed, Layout(), Limits(), time.monotonic() - 1)
+
+
+def test_environments() -> None:
+    layout = Layout(names=frozenset({"edge"}))
+    for path, wanted in {
+        "apps/prod/a.yaml": "prod",
+        "apps/edge/a.yaml": "edge",
+        "apps/shop/a.yaml": "",
+        "clusters/blue/x.yaml": "blue",
+        "apps/base/x.yaml": "",
+        "prod/dev/x.yaml": "",
+        "prod.yaml": "",
+        "overlays/base/x.yaml": "",
+    }.items():
+        assert layout.environment(path) == wanted, path
+    own = Layout(environments={"a": Patterns("x/**", "", PathGlob), "b": Patterns("x/y/**,z/**", "", PathGlob)})
+    assert [own.environment(path) for path in ("x/1", "z/1", "x/y/1", "prod/1")] == ["a", "b", "", ""]
+
+
+def test_all_objects_of_an_environment(repo: Any) -> None:
+    base = repo.commit(
+        {
+            "prod/a.yaml": deployment("one") + "---\n" + deployment("two"),
+            "dev/a.yaml": deployment("three"),
+            "prod/broken.yaml": "a: [",
+            "policy/x.yaml": deployment("four"),
+            "prod/notes.txt": "x",
+        }
+    )
+    with Repository(repo.path, base) as repository:
+        found = objects_of(repository.tree(base), Layout(), Limits(), {"prod"})
+    assert [one.subject.name for one in found["prod/a.yaml"]] == ["shop/one", "shop/two"] and list(found) == [
+        "prod/a.yaml"
+    ]
+
+
+FILES = [
+    "a.yaml",
+    "apps/prod/b.yaml",
+    "docs/c.md",
+    "inventories/x/group_vars/all.yml",
+    "inventories/x/hosts.yml",
+    "v.json",
+    "sub/link",
+]
+CONTENTS: list[Any] = [
+    None,
+    "",
+    "x: 1\n",
+    "x: 2\n",
+    "all: {hosts: {h1: , h2: {x: 3}}}\n",
+    "g: {hosts: {h1: }, vars: {x: 1}}\n",
+    deployment(),
+    deployment(image="b:1"),
+    deployment("other") + "---\n" + deployment(),
+    "a: [",
+    "x: 1\nx: 2\n",
+    ("120000", "a.yaml"),
+    ("120000", "../../out"),
+    ("100755", deployment()),
+    b"\xff\xfe",
+]
+
+
+class TreeOf:
+    """A tree in memory."""
+
+    def __init__(self, files: Mapping[str, Any]) -> None:
+        self.files = {
+            path: one if isinstance(one, tuple) else ("100644", one) for path, one in files.items() if one is not None
+        }
+
+    def entry(self, path: str) -> Entry | None:
+        if path in self.files:
+            mode, content = self.files[path]
+            return Entry(path, mode, str(hash(content)))
+        inside = any(name.startswith(f"{path}/") for name in self.files) or not path
+        return Entry(path, "040000", "") if inside else None
+
+    def walk(self, under: str = "") -> Any:
+        return (
+            entry
+            for path in self.files
+            if path.startswith(f"{under}/" if under else "") and (entry := self.entry(path))
+        )
+
+    def names(self, under: str = "") -> dict[str, Entry]:
+        out: dict[str, Entry] = {}
+        for path in self.files:
+            if path.startswith(f"{under}/" if under else ""):
+                name = path[len(under) + 1 if under else 0 :].partition("/")[0]
+                found = self.entry(f"{under}/{name}" if under else name)
+                assert found is not None
+                out[name] = found._replace(path=name)
+        return out
+
+    def read(self, path: str) -> bytes:
+        mode, content = self.files.get(path, ("", ""))
+        if not mode.startswith("100"):
+            raise GitError(path)
+        return content.encode() if isinstance(content, str) else bytes(content)
+
+    def read_link(self, path: str) -> str:
+        return str(self.files[path][1])
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.dictionaries(st.sampled_from(FILES), st.sampled_from(CONTENTS)),
+    st.dictionaries(st.sampled_from(FILES), st.sampled_from(CONTENTS)),
+)
+def test_every_changed_path_is_accounted_for(start: dict[str, Any], end: dict[str, Any]) -> None:
+    """By an Effect that names it, or because its parsed content is the same wherever it is."""
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Difference
+
+    before, after = TreeOf(start), TreeOf(end)
+    paths = sorted(before.files.keys() | after.files.keys())
+    changed = [
+        Difference(path, before.entry(path), after.entry(path))
+        for path in paths
+        if before.files.get(path) != after.files.get(path)
+    ]
+    found = understand(before, after, changed, Layout(), Limits(), time.monotonic() + 60)
+    named = {path for effect in found.effects for path in effect.files} | {
+        path for move in found.moves for path in move.pair.files
+    }
+    for one in changed:
+        if one.path in named:
+            continue
+        sides = [tree.files.get(one.path, ("100644", ""))[1] for tree in (before, after)]
+        if one.path.startswith("inventories/"):
+            # No file of an inventory changes unseen unless hosts see the same values.
+            continue
+        values = [parse(side.encode() if isinstance(side, str) else side, one.path, "").objects for side in sides]
+        assert [item.object for item in values[0]] == [item.object for item in values[1]], one.path
+    for effect in found.effects:
+        for change in effect.changes:
+            assert change.before is not change.after or change.before is not ABSENT
+            assert effect.leaves_of(change)
