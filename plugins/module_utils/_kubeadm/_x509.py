@@ -63,7 +63,7 @@ def read(pem: str) -> Certificate:
 
 
 def _certificate(der: bytes) -> Certificate:
-    body = list(_parts(next(_parts(next(_parts(der))[1]))[1]))
+    body = list(_parts(_first(_first(der))))
     if body[0][0] == 0xA0:  # the version is optional
         body = body[1:]
     _serial, _algorithm, _issuer, validity, subject, key = body[:6]
@@ -97,6 +97,13 @@ def _parts(data: bytes) -> Iterator[Tuple[int, bytes]]:
         at += length
 
 
+def _first(data: bytes) -> bytes:
+    """The content of the first part of `data`."""
+    for _tag, content in _parts(data):
+        return content
+    raise ValueError("a part is missing")
+
+
 def _encode(tag: int, content: bytes) -> bytes:
     size = len(content)
     if size < 0x80:
@@ -117,10 +124,10 @@ def _sans(rest: List[Tuple[int, bytes]]) -> Iterator[str]:
     for tag, content in rest:
         if tag != 0xA3:
             continue
-        for _tag, extension in _parts(next(_parts(content))[1]):
+        for _tag, extension in _parts(_first(content)):
             fields = list(_parts(extension))
             if fields[0][1] == _SAN:
-                for kind, value in _parts(next(_parts(fields[-1][1]))[1]):
+                for kind, value in _parts(_first(fields[-1][1])):
                     if kind == 0x82:
                         yield value.decode("ascii")
                     elif kind == 0x87:
