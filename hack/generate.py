@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # Copyright: the weft.platform authors
 """Write what follows from the roles' argument specs: defaults, READMEs, the JSON Schema and docs/variables.md.
@@ -24,6 +23,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# SPDX-License-Identifier: Apache-2.0\n# Copyright: the weft.platform authors\n"
 WRITTEN = "Written by hack/generate.py from {}; run `make generate` after a change there."
+SPECS = "the roles' argument specs"
 #: A template can stand wherever a value can.
 TEMPLATE = {"type": "string", "pattern": r"\{\{|\{%"}
 JSON_TYPES = {"str": "string", "path": "string", "int": "integer", "bool": "boolean", "list": "array", "dict": "object"}
@@ -181,10 +181,11 @@ def readme(role: Any) -> str:
 def variables(roles: Sequence[Any]) -> str:
     """docs/variables.md: first all on one page, then each in full."""
     number = sum(len(role.options) for role in roles)
-    rows = [f"<!-- {WRITTEN.format('the roles' + chr(39) + ' argument specs')} -->", "# Variables", ""]
+    rows = [f"<!-- {WRITTEN.format(SPECS)} -->", "# Variables", ""]
     rows += [
-        f"{number} variables describe a cluster. Each is declared in the role whose name it begins with. Set them in an",
-        "inventory's `group_vars` and `host_vars`. `weft.platform.plan` reports every wrong value with file and line.",
+        f"{number} variables describe a cluster. Each is declared in the role whose name it begins with. Set them in",
+        "an inventory's `group_vars` and `host_vars`. `weft.platform.plan` reports every wrong value, with file and",
+        "line.",
         "",
         "For completion in an editor, put this at the top of a file of variables (the path as seen from that file):",
         "",
@@ -214,7 +215,7 @@ def schema(roles: Sequence[Any]) -> dict[str, Any]:
     own = "|".join(sorted(options))
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "$comment": WRITTEN.format("the roles' argument specs"),
+        "$comment": WRITTEN.format(SPECS),
         "title": "Inventory of weft.platform",
         "description": "A file of variables (group_vars, host_vars), or an inventory with groups and hosts.",
         "type": ["object", "null"],

@@ -4,12 +4,12 @@
 
 Two readers are known, because the same text means different things to them ("flavours"):
 
-ansible  YAML 1.1 as PyYAML's safe loader resolves it, which is what Ansible reads inventories with: `yes`, `on` are true;
-         0777 is octal; 1:30 is 90; 1e3 is text (a float wants a dot); keys keep their type; an explicit key wins over
-         a merged one (`<<`); !vault and !unsafe are known, any other local tag is an error.
-k8s      what sigs.k8s.io/yaml makes of it (kubectl, Flux, every controller): also `y`, `n` are booleans; 0777 and 0o777 are
-         octal, 08 is 8; 1e3 is 1000; 1:30 is text; keys become text (`on:` is the key "true"), null is no key; a local
-         tag is ignored; where a merge stands after an explicit key, the merge wins; infinity is an error.
+ansible  YAML 1.1 as PyYAML's safe loader resolves it, which is what Ansible reads inventories with: `yes` and `on` are
+         true; 0777 is octal; 1:30 is 90; 1e3 is text (a float wants a dot); keys keep their type; an explicit key wins
+         over a merged one (`<<`); !vault and !unsafe are known, any other local tag is an error.
+k8s      what sigs.k8s.io/yaml makes of it (kubectl, Flux, every controller): also `y` and `n` are booleans; 0777 and
+         0o777 are octal, 08 is 8; 1e3 is 1000; 1:30 is text; keys become text (`on:` is the key "true"), null is no
+         key; a local tag is ignored; where a merge stands after an explicit key, the merge wins; infinity is an error.
          (Go code that decodes into a typed field also turns a number into text where the field is text; that is not
          done here.)
 
@@ -30,6 +30,7 @@ from pathlib import Path as FilePath
 from typing import Any, Literal
 
 import yaml
+from ansible_collections.weft.platform.plugins.module_utils._change import Origin
 from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -39,8 +40,6 @@ from yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
-
-from ansible_collections.weft.platform.plugins.module_utils._change import Origin
 
 Flavour = Literal["ansible", "k8s"]
 #: Steps into a document: a mapping's key as the value has it, or a list's index from 0.
@@ -565,7 +564,7 @@ _ANSIBLE: Mapping[str, Any] = {
 _K8S_WORDS: Mapping[str, Any] = {
     **{form: True for word in ("y", "yes", "true", "on") for form in (word, word.title(), word.upper())},
     **{form: False for word in ("n", "no", "false", "off") for form in (word, word.title(), word.upper())},
-    **{form: None for form in ("", "~", "null", "Null", "NULL")},
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **{sign + form: float(sign + "inf") for sign in ("", "+", "-") for form in (".inf", ".Inf", ".INF")},
     **{form: float("nan") for form in (".nan", ".NaN", ".NAN")},
     "<<": _MERGE,

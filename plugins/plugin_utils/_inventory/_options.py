@@ -10,11 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.weft.platform.plugins.plugin_utils._inventory._model import BY_HOST
 from ansible_collections.weft.platform.plugins.plugin_utils._settings import NOUNS, ROLES, complete
 from ansible_collections.weft.platform.plugins.plugin_utils._yaml import read_file
 
-#: Roles whose variables have one value for the whole cluster.
-CLUSTER_WIDE = frozenset({"cluster", "artifacts", "network", "dns", "proxy"})
 EXAMPLE = "Example:"
 LIVE = "On a live cluster:"
 
@@ -47,7 +46,7 @@ class Option:
     @property
     def is_cluster_wide(self) -> bool:
         """Whether all machines of a cluster share one value."""
-        return self.role in CLUSTER_WIDE
+        return not f"{self.role}_".startswith(BY_HOST)
 
 
 @dataclass(frozen=True)

@@ -281,7 +281,8 @@ def test_positions_point_at_the_key(wanted: Any) -> None:
 
 FRAGMENTS = st.sampled_from(
     ["a: ", "b: ", "- ", "\n", "  ", "&x ", "*x", "[", "]", "{", "}", ", ", "? ", "<<: ", "!!int ", "!!str ", "!vault ",
-     "'", '"', "|\n", ">-\n", "#", "---\n", "...\n", "1", "0x_", "1:3", "on", "~", ".inf", "=", "\t", "\x00", "é", "\ufeff"]
+     "'", '"', "|\n", ">-\n", "#", "---\n", "...\n", "1", "0x_", "1:3", "on", "~", ".inf", "=", "\t", "\x00", "é",
+     "\ufeff"]
 )  # fmt: skip
 
 
