@@ -14,11 +14,11 @@ description:
   - Renders access rules, network plugin, kube-proxy, CoreDNS and the labels and taints of nodes from the inventory.
 options:
   _terms:
-    description: V(members) for everything but the Node objects of machines that join in this run, V(joiners) for those.
+    description: V(members) for everything but the Node objects of machines that come in this run, V(newcomers) for those.
     type: str
-    choices: [members, joiners]
+    choices: [members, newcomers]
     required: true
-  joiners:
+  newcomers:
     description: Inventory names of the machines that are no members when the run begins.
     type: list
     elements: str
@@ -53,6 +53,6 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core ships no t
         """Render the objects."""
         self.set_options(var_options=variables, direct=kwargs)
         try:
-            return [cluster_objects(variables or {}, self._templar, self.get_option("joiners"), terms[0])]
+            return [cluster_objects(variables or {}, self._templar, self.get_option("newcomers"), terms[0])]
         except (ArtifactError, KeyError) as error:
             raise AnsibleError(str(error)) from error

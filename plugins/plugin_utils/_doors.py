@@ -146,19 +146,19 @@ def run_record(task: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
     return {**out, "msg": f"{len(found.changes)} changes on {len(machines)} machines"}
 
 
-def cluster_objects(variables: Variables, templar: Templar, joiners: list[str], which: str) -> list[dict[str, Any]]:
+def cluster_objects(variables: Variables, templar: Templar, newcomers: list[str], which: str) -> list[dict[str, Any]]:
     """The Kubernetes objects that the inventory asks for.
 
     Args:
         variables: of one control plane.
         templar: Ansible's.
-        joiners: inventory names of machines that are no members when the run begins.
-        which: "members" for everything but the Node objects of joiners; "joiners" for these only.
+        newcomers: inventory names of machines that are no members when the run begins.
+        which: "members" for everything but the Node objects of newcomers; "newcomers" for these only.
     """
     names = [*variables["groups"].get(CONTROL_PLANE, []), *variables["groups"].get(WORKERS, [])]
-    wanted = [name for name in names if (name in joiners) == (which == "joiners")]
+    wanted = [name for name in names if (name in newcomers) == (which == "newcomers")]
     nodes = [_machine(variables["hostvars"][name], templar).settings for name in wanted]
-    if which == "joiners":
+    if which == "newcomers":
         return [_objects.node(one) for one in nodes]
     settings = _machine(variables, templar).settings
     return _objects.cluster_objects(settings, images_of(lock_of(settings)), nodes)

@@ -24,6 +24,7 @@ class Stages:
     prepare     machines with Changes before membership
     member      machines with Changes of membership or of what kubeadm manages
     joiners     those of `member` that are not members yet, the leader aside
+    newcomers   the joiners, and the leader where it makes the cluster: their Nodes are not there yet
     nodes       machines that should be Ready at the end
     problems    why the run cannot go on
     """
@@ -34,6 +35,7 @@ class Stages:
     prepare: list[str] = field(default_factory=list)
     member: list[str] = field(default_factory=list)
     joiners: list[str] = field(default_factory=list)
+    newcomers: list[str] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
 
@@ -70,6 +72,7 @@ def stages(
             out.joiners.append(machine)
     leader_types = {change["subject"]["type"] for change in observed.get(out.leader, {}).get("changes", [])}
     out.initialise = "control_plane" in leader_types
+    out.newcomers = [*([out.leader] if out.initialise else []), *out.joiners]
     out.problems = _problems(out, observed, control_planes, workers)
     return out
 

@@ -29,6 +29,7 @@ def test_a_fresh_cluster() -> None:
     assert (found.leader, found.initialise) == ("a", True)
     assert found.prepare == found.member == found.nodes == ["a", "b", "w"]
     assert found.joiners == ["b", "w"]
+    assert found.newcomers == ["a", "b", "w"]
     assert not found.problems
 
 
