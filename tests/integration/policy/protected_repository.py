@@ -77,10 +77,12 @@ def environment(**more: str) -> dict[str, str]:
     }
 
 
-def git(where: Path, *arguments: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+def git(
+    where: Path, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run git in a directory."""
     done = subprocess.run(
-        ["git", *arguments], cwd=where, env=environment(**more), capture_output=True, text=True, check=False
+        ["git", *arguments], cwd=where, env=environment(**(env or {})), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 or not check, f"git {' '.join(arguments)}: {done.stderr}{done.stdout}"
     return done
@@ -109,7 +111,7 @@ def commit(where: Path, login: str, files: Mapping[str, str], message: str = "Ch
     """Commit files as somebody; returns the commit."""
     write(where, files)
     git(where, "add", "-A")
-    git(where, "commit", "-q", "-m", message, **as_person(login))
+    git(where, "commit", "-q", "-m", message, env=as_person(login))
     return git(where, "rev-parse", "HEAD").stdout.strip()
 
 

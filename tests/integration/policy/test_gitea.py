@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import build
-import gitea_server
 import pytest
-from gitea_server import Gitea, Refused
-from protected_repository import FILES, commit, git, policy, write
+
+from tests.integration.policy import gitea_server
+from tests.integration.policy.gitea_server import Gitea, Refused
+from tests.integration.policy.protected_repository import FILES, commit, git, policy, write
+from tests.tools import build
 
 pytestmark = pytest.mark.scenario
 
@@ -102,6 +103,7 @@ class Forge:
 
     def head(self, number: int, expect: str = "") -> str:
         """The pull request's head, once the forge has worked off its queue."""
+        found = ""
         for _try in range(100):
             found = str(self.server.api("admin", "GET", f"repos/{SITE}/pulls/{number}")["head"]["sha"])
             if not expect or found == expect:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ssh_server
-from protected_repository import FILES, IMPORT_ROOT, commit, environment, git, policy, write
-from ssh_server import SshServer
+
+from tests.integration.policy import ssh_server
+from tests.integration.policy.protected_repository import FILES, IMPORT_ROOT, commit, environment, git, policy, write
+from tests.integration.policy.ssh_server import SshServer
 
 pytestmark = pytest.mark.scenario
 
@@ -82,13 +83,20 @@ class Server:
     def clone(self, login: str) -> Path:
         self._clones += 1
         where = self.top / f"clone-{self._clones}"
-        git(self.top, "clone", "-q", self.ssh.url(self.bare), str(where), GIT_SSH_COMMAND=self.ssh.command(login))
+        git(
+            self.top,
+            "clone",
+            "-q",
+            self.ssh.url(self.bare),
+            str(where),
+            env={"GIT_SSH_COMMAND": self.ssh.command(login)},
+        )
         return where
 
     def push(self, login: str, where: Path, *what: str) -> subprocess.CompletedProcess[str]:
         """Push as somebody; the client lies about who it is in every way it can."""
         lies = {"WEFT_USER": "olga", "GIT_SSH_COMMAND": self.ssh.command(login)}
-        return git(where, "push", "-q", "origin", *(what or ("main",)), check=False, **lies)
+        return git(where, "push", "-q", "origin", *(what or ("main",)), check=False, env=lies)
 
     def tip(self, branch: str = "main") -> str:
         return git(self.bare, "rev-parse", "--verify", "-q", branch, check=False).stdout.strip()

@@ -211,6 +211,11 @@ def test_find_by_number_digest_and_head(tmp_path: Path) -> None:
 def test_the_record_is_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_mode), real(handle))[1])
+
+    def fsync(handle: int) -> None:
+        synced.append(os.fstat(handle).st_mode)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     _chain.append(str(tmp_path / "log"), {"what": "x"})
     assert [stat.S_ISDIR(mode) for mode in synced] == [False, True]

@@ -27,7 +27,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Person,
     Request,
 )
-from policy_wire import Call, Wire, serve
+
+from tests.unit.policy.surroundings.policy_wire import Call, Wire, serve
 
 BASE, OLD, HEAD = "b" * 40, "0" * 40, "a" * 40
 MARKER = "[//]: # (mark)"
@@ -339,7 +340,7 @@ def test_gitlab_the_state_that_is_there_already_is_no_error(gitlab: Wire) -> Non
     forge = open_pull(gitlab, "gitlab", repository="12")
     forge.status(HEAD, Status(PENDING, "words"))
     gitlab.answers[path] = (403, {"message": "403 Forbidden"})
-    with pytest.raises(ForgeError, match="setting the status of aaaaaaaaaaaa on 12: .*403"):
+    with pytest.raises(ForgeError, match=r"setting the status of aaaaaaaaaaaa on 12: .*403"):
         forge.status(HEAD, Status(PENDING, "words"))
 
 

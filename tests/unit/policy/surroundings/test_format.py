@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import jsonschema
-import policy_verdicts as verdicts
 import pytest
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Origin, Subject
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _format, _sarif
@@ -27,6 +26,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.unit.policy.surroundings import policy_verdicts as verdicts
 
 ROOT = Path(__file__).resolve().parents[4]
 EXAMPLES = pytest.mark.parametrize("verdict", [verdicts.PROHIBITED, verdicts.PERMITTED, verdicts.UNJUDGED])
