@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change
-from ansible_collections.weft.platform.plugins.plugin_utils._report._values import difference, field, text_diff
+from ansible_collections.weft.platform.plugins.plugin_utils._report._values import (
+    difference,
+    field,
+    printable,
+    text_diff,
+)
 
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 #: So many new things of one kind are named on one line.
@@ -64,7 +69,7 @@ def _rows(changes: Sequence[Change], diff: bool) -> dict[str, list[_Row]]:
         row = _Row(
             SIGNS[change.action] if not where else "~",
             change.subject.type,
-            change.subject.name,
+            printable(change.subject.name),
             what,
             change.cost,
             tuple(text_diff(change)) if diff else (),

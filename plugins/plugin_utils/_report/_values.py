@@ -21,12 +21,20 @@ def show(value: Any, width: int = WIDTH) -> str:
     if isinstance(value, str):
         if "\n" in value:
             return lines(len(value.splitlines()))
-        text = value if value and value.strip() == value and value.isprintable() else json.dumps(value)
+        text = value if value and value.strip() == value else json.dumps(value)
     else:
         text = json.dumps(value, ensure_ascii=False, default=str)
         if len(text) > width and isinstance(value, (dict, list)):
             return _size(value)
+    text = printable(text)
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """A text that a terminal shows as it is: what would move its cursor or change its colours is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def lines(number: int) -> str:
@@ -60,7 +68,8 @@ def text_diff(change: Change) -> list[str]:
     if shown.before != MASK and shown.after != MASK and (is_text(shown.before) or is_text(shown.after)):
         before, after = (value.splitlines() if isinstance(value, str) else [] for value in (shown.before, shown.after))
         name = change.subject.name
-        return list(unified_diff(before, after, f"{name} (now)", f"{name} (wanted)", lineterm="", n=2))
+        rows = unified_diff(before, after, f"{name} (now)", f"{name} (wanted)", lineterm="", n=2)
+        return [printable(row.expandtabs(8)) for row in rows]
     return []
 
 
