@@ -129,14 +129,15 @@ _Look = Callable[[Any], str]
 class _Value(Node):
     """One schema: its type, its conditions, and what is inside.
 
-    lax  unknown fields are kept: inside x-kubernetes-preserve-unknown-fields, and in the parts of allOf and its like,
-         which say nothing about which fields there are
+    lax   nothing is said here, nor inside, about which fields there are: in the parts of allOf and its like
+    keep  unknown fields are kept, here but not inside: x-kubernetes-preserve-unknown-fields
     """
 
     __slots__ = (
         "default",
         "fields",
         "items",
+        "keep",
         "keys",
         "lax",
         "looks",
@@ -151,7 +152,8 @@ class _Value(Node):
     def __init__(self, schema: Any, lax: bool = False) -> None:
         if not isinstance(schema, dict):
             raise DefinitionError(f"a schema must be an object, not {kind_of(schema)}")
-        self.lax = lax or schema.get("x-kubernetes-preserve-unknown-fields") is True
+        self.lax = lax
+        self.keep = lax or schema.get("x-kubernetes-preserve-unknown-fields") is True
         self.name, self.types = _types(schema)
         self.nullable = schema.get("nullable") is True
         self.default = schema.get("default") is not None
@@ -205,18 +207,25 @@ class _Value(Node):
         for key, item in value.items():
             node = self.fields.get(key, self.values)
             if node is None:
-                if not self.lax:
+                if not self.keep:
                     faults.add_unknown(at, key, self.fields)
             elif item is not None:
                 node.check(item, (at, key), faults)
+            elif isinstance(node, _Value) and node.nullable:
+                node.check_null((at, key), faults)
         for name in self.required:
-            if name not in value and not self.has_default(name):
-                faults.add((at, name), "is missing")
+            if value.get(name) is None and not self.may_lack(name, name in value):
+                faults.add((at, name), _schema.MISSING)
 
-    def has_default(self, name: str) -> bool:
-        """Whether the API server fills in a field that is not there."""
+    def check_null(self, at: At, faults: Faults) -> None:
+        """Look at null where it is a value; elsewhere it counts as no value."""
+        for wrong in filter(None, (look(None) for look in self.looks)):
+            faults.add(at, wrong)
+
+    def may_lack(self, name: str, is_null: bool) -> bool:
+        """Whether a required field may have no value: the API server fills it in, or null is one."""
         node = self.fields.get(name)
-        return isinstance(node, _Value) and node.default
+        return isinstance(node, _Value) and (node.default or (is_null and node.nullable))
 
     def check_items(self, value: list[Any], at: At, faults: Faults) -> None:
         """Look into a list."""
@@ -465,7 +474,8 @@ def _between(low: int, high: int) -> _Look:
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}", re.ASCII)
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+", re.ASCII)
-_HOSTNAME = re.compile(r"(?=.{1,255}$)[0-9A-Za-z]([0-9A-Za-z-]{0,62}[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]{0,62}[0-9A-Za-z])?)*\.?")
+_LABEL = "[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
+_HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 

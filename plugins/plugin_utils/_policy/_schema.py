@@ -268,7 +268,11 @@ def frozen(value: Any) -> Any:
         return (type(value).__name__, value)
     if isinstance(value, (int, float)):
         return ("number", value)
-    return ("json", json.dumps(value, sort_keys=True, default=str))
+    if isinstance(value, dict):
+        return ("object", frozenset((frozen(key), frozen(item)) for key, item in value.items()))
+    if isinstance(value, list):
+        return ("list", tuple(frozen(item) for item in value))
+    return ("other", str(value))
 
 
 def shown(value: Any) -> str:

@@ -335,7 +335,10 @@ def test_findings_have_places_and_names_that_survive_a_move() -> None:
     pod = wrapped(changed("a: {securityContext: {privileged: true}}"), "apps/v1", "Deployment")
     (found,) = _pss.check([job("pss", "baseline", [object_at(pod)])])
     assert [one.message for one in found] == [
-        'violates Pod Security "baseline:latest": privileged: container "a" must not set securityContext.privileged=true'
+        (
+            'violates Pod Security "baseline:latest": privileged: '
+            'container "a" must not set securityContext.privileged=true'
+        )
     ]
     assert found[0].field == ("spec", "template", "spec", "containers", "[name=a]", "securityContext", "privileged")
     assert found[0].origin is not None

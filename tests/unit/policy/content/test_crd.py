@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Custom resources against structural schemas, as the page on CustomResourceDefinitions describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _crd, _schema
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def definition(spec: Any, **more: Any) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"spec": spec}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "Widget", "plural": "widgets"}
+    whole = {"group": "example.org", "scope": "Namespaced", "names": names, "versions": [version], **more}
+    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": whole}
+
+
+def faults(schema: str, value: Any) -> list[str]:
+    """What is wrong with a value under the field spec; schema in YAML."""
+    (found,) = _crd.definitions([definition(yaml.safe_load(schema))])["example.org/v1/Widget"]
+    assert not found.wrong, found.wrong
+    widget = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": value}
+    return [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in validated(widget, found)]
+
+
+def validated(widget: dict[str, Any], found: _crd.Definition) -> list[_schema.Fault]:
+    return _schema.validate(widget, custom=lambda _name: (found.node, found.namespaced))
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ("{type: string}", ["", "x"], [1, True, [], {}, 1.5]),
+        ("{type: integer}", [1, -1, 1.0], ["1", 1.5, True]),
+        ("{type: number}", [1, 1.5], ["1", False]),
+        ("{type: boolean}", [True, False], ["true", 0]),
+        ("{type: array, items: {type: string}}", [[], ["a"]], [["a", 1], {}, "a"]),
+        ("{type: object}", [{}], [{"unknown": 1}, []]),
+        ("{type: object, x-kubernetes-preserve-unknown-fields: true}", [{"any": 1}], ["x"]),
+        ("{x-kubernetes-preserve-unknown-fields: true}", [{"any": 1}, 1, "x"], []),
+        ("{type: object, additionalProperties: {type: integer}}", [{"a": 1}], [{"a": "x"}]),
+        ("{type: object, additionalProperties: true}", [{"a": 1, "b": "x"}], []),
+        ("{type: object, additionalProperties: false}", [{}], [{"a": 1}]),
+        ("{x-kubernetes-int-or-string: true}", [1, "50%"], [True, 1.5, {}]),
+        (
+            "{x-kubernetes-int-or-string: true, anyOf: [{type: integer}, {type: string}], pattern: '^[0-9]+%$'}",
+            [1, "50%"],
+            ["50", []],
+        ),
+        ("{type: string, enum: [a, b]}", ["a"], ["c", ""]),
+        ("{type: integer, enum: [1, 2]}", [1, 2.0], [3]),
+        ("{type: string, pattern: '^a+$'}", ["aa"], ["ab"]),
+        ("{type: string, minLength: 2, maxLength: 3}", ["éé", "abc"], ["é", "abcd"]),
+        ("{type: integer, minimum: 1, maximum: 3}", [1, 3], [0, 4]),
+        ("{type: integer, minimum: 1, exclusiveMinimum: true}", [2], [1]),
+        ("{type: number, maximum: 3, exclusiveMaximum: true}", [2.9], [3]),
+        ("{type: integer, multipleOf: 3}", [0, 9], [4]),
+        ("{type: array, minItems: 1, maxItems: 2, items: {type: integer}}", [[1]], [[], [1, 2, 3]]),
+        ("{type: object, minProperties: 1, additionalProperties: true}", [{"a": 1}], [{}]),
+        ("{type: array, x-kubernetes-list-type: set, items: {type: string}}", [["a", "b"]], [["a", "a"]]),
+        (
+            "{type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [k, p], items: {type: object, "
+            "properties: {k: {type: string}, p: {type: string, default: TCP}}}}",
+            [[{"k": "a"}, {"k": "a", "p": "UDP"}]],
+            [[{"k": "a"}, {"k": "a", "p": "TCP"}]],
+        ),
+        ("{type: object, required: [a], properties: {a: {type: string}}}", [{"a": ""}], [{}, {"a": None}]),
+        ("{type: object, required: [a], properties: {a: {type: string, nullable: true}}}", [{"a": None}], [{}]),
+        ("{type: object, required: [a], properties: {a: {type: string, default: x}}}", [{}], [{"a": 1}]),
+        ("{type: object, properties: {a: {type: string}}}", [{"a": None}], []),
+        ("{type: string, format: date-time}", ["2026-01-31T00:00:00Z"], ["2026-01-31"]),
+        ("{type: string, format: date}", ["2026-01-31"], ["2026-02-30"]),
+        ("{type: string, format: ipv4}", ["10.0.0.1"], ["::1", "10.0.0.256"]),
+        ("{type: string, format: ipv6}", ["::1"], ["10.0.0.1"]),
+        ("{type: string, format: cidr}", ["10.0.0.1/8"], ["10.0.0.1", "10.0.0.0/33"]),
+        ("{type: string, format: uuid}", ["123e4567-e89b-12d3-a456-426614174000"], ["123"]),
+        ("{type: string, format: mac}", ["00:11:22:33:44:55"], ["00:11"]),
+        ("{type: string, format: byte}", ["aGk="], ["a-b"]),
+        ("{type: string, format: hostname}", ["a.example.org"], ["-a"]),
+        ("{type: integer, format: int32}", [2**31 - 1], [2**31]),
+        ("{type: string, format: made-up}", ["anything"], []),
+        ("{type: integer, allOf: [{minimum: 2}, {maximum: 4}]}", [3], [1, 5]),
+        ("{type: integer, anyOf: [{minimum: 4}, {maximum: 2}]}", [1, 5], [3]),
+        ("{type: integer, oneOf: [{minimum: 2}, {maximum: 4}]}", [1, 5], [3]),
+        ("{type: string, not: {enum: [a]}}", ["b"], ["a"]),
+        (
+            "{type: object, properties: {a: {type: string}, b: {type: string}}, "
+            "oneOf: [{required: [a]}, {required: [b]}]}",
+            [{"a": "x"}, {"b": "x"}],
+            [{}, {"a": "x", "b": "x"}, {"a": "x", "c": 1}],
+        ),
+        (
+            "{type: object, x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}",
+            [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {}}],
+            [{"kind": "Pod"}, {"apiVersion": "v1", "kind": "Pod", "metadata": {"nam": "x"}}],
+        ),
+    ],
+)
+def test_schemas(schema: str, good: list[Any], bad: list[Any]) -> None:
+    assert [value for value in good if faults(schema, value)] == []
+    assert [value for value in bad if not faults(schema, value)] == []
+
+
+def test_unknown_fields_are_kept_only_where_the_schema_says_so() -> None:
+    schema = "{type: object, x-kubernetes-preserve-unknown-fields: true, properties: {a: {type: object}}}"
+    assert faults(schema, {"b": 1}) == []
+    assert faults(schema, {"a": {"c": 1}}) == ["spec.a.c: unknown field"]
+
+
+def test_metadata_is_always_an_object_s_own() -> None:
+    (found,) = _crd.definitions([definition({"type": "object"})])["example.org/v1/Widget"]
+    widget = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w", "label": {}}}
+    assert [fault.message for fault in validated(widget, found)] == ["unknown field (did you mean labels?)"]
+
+
+def test_a_pattern_made_to_be_slow_is_not() -> None:
+    assert faults("{type: string, pattern: '^(a+)+$'}", "a" * 5000 + "!") == [
+        "spec: does not match the pattern ^(a+)+$"
+    ]
+
+
+def test_a_pattern_that_cannot_be_read_denies() -> None:
+    (found,) = faults("{type: string, pattern: '(?=a)'}", "a")
+    assert found.startswith("spec: cannot be checked")
+
+
+@pytest.mark.parametrize("schema", [{"type": "text"}, {"type": ["string"]}, {"properties": {"a": 1}}, [], 1])
+def test_a_definition_that_cannot_be_used_denies(schema: Any) -> None:
+    (found,) = _crd.definitions([definition(schema)])["example.org/v1/Widget"]
+    assert "cannot be used" in found.wrong
+
+
+def test_which_versions_there_are() -> None:
+    (missing,) = _crd.definitions([definition({})])["example.org//Widget"]
+    assert missing.wrong == "Widget of example.org is served in v1, not in this one"
+
+
+def test_rules_are_noticed_wherever_they_are() -> None:
+    deep = {"type": "array", "items": {"type": "object", "x-kubernetes-validations": [{"rule": "true"}]}}
+    (found,) = _crd.definitions([definition(deep)])["example.org/v1/Widget"]
+    assert found.has_rules
+    (found,) = _crd.definitions([definition({"type": "object"})])["example.org/v1/Widget"]
+    assert not found.has_rules
+
+
+def test_the_same_definition_twice_is_one() -> None:
+    both = [definition({"type": "object"}), definition({"type": "object"})]
+    assert len(_crd.definitions(both)["example.org/v1/Widget"]) == 1
+    both[1]["spec"]["scope"] = "Cluster"
+    assert len(_crd.definitions(both)["example.org/v1/Widget"]) == 2
+
+
+WORDS = st.sampled_from(
+    [
+        "type",
+        "properties",
+        "items",
+        "required",
+        "enum",
+        "pattern",
+        "format",
+        "minimum",
+        "maxLength",
+        "allOf",
+        "oneOf",
+        "not",
+        "nullable",
+        "default",
+        "anyOf",
+        "additionalProperties",
+        "x-kubernetes-list-type",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-int-or-string",
+        "multipleOf",
+    ]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats()
+    | st.sampled_from(["string", "object", "a", "map", "("]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.sampled_from("ab"), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES, VALUES)
+def test_any_definition_and_any_value_get_an_answer(schema: Any, value: Any) -> None:
+    for found in _crd.definitions([definition(schema)])["example.org/v1/Widget"]:
+        widget = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": value}
+        assert isinstance(validated(widget, found), list)
