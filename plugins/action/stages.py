@@ -19,5 +19,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Sort the machines into stages."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        result.update(run_stages(task_vars or {}), changed=False)
+        result.update(run_stages(task_vars or {}, self._templar), changed=False)
         return result

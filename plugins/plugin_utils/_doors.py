@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._lock import load_lock
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _arguments, _objects
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._desired import CONTROL_PLANE, Machine
-from ansible_collections.weft.platform.plugins.plugin_utils._cluster._kubeadm import init_documents
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster._kubeadm import endpoint, init_documents
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._record import record
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._stages import stages
 from ansible_collections.weft.platform.plugins.plugin_utils._kube import (
@@ -114,13 +115,25 @@ def kube_objects(task: Mapping[str, Any], check: bool, say: Callable[[str], None
     return {"changed": bool(changes), "changes": [change.to_json() for change in changes]}
 
 
-def run_stages(variables: Variables) -> dict[str, Any]:
-    """The stages of a run (see _cluster/_stages), from what every machine was found to need."""
+def run_stages(variables: Variables, templar: Templar) -> dict[str, Any]:
+    """The stages of a run (see _cluster/_stages), from what every machine was found to need.
+
+    Under "kubeconfig" are the arguments of weft.platform.kubeconfig_file for the person who runs it, or {}.
+    """
     groups = variables["groups"]
     control_planes, workers = list(groups.get(CONTROL_PLANE, [])), list(groups.get(WORKERS, []))
     hosts = variables["hostvars"]
     observed = {name: hosts[name].get(OBSERVED) or {} for name in [*control_planes, *workers]}
-    return stages(observed, control_planes, workers).to_json()
+    found = stages(observed, control_planes, workers)
+    settings = _machine(variables, templar).settings
+    person = {
+        "path": settings["cluster_kubeconfig"],
+        "cluster": settings["cluster_name"],
+        "endpoint": endpoint(settings),
+        "user": f"weft:{getpass.getuser()}",
+        "merge": settings["cluster_kubeconfig_merge"],
+    }
+    return {**found.to_json(), "kubeconfig": person if settings["cluster_kubeconfig"] else {}}
 
 
 def run_record(task: Mapping[str, Any], variables: Variables) -> dict[str, Any]:

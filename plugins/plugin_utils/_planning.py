@@ -20,10 +20,11 @@ Result = dict[str, Any]
 Problem = dict[str, Any]
 
 #: Name under which playbooks register what weft.platform.node observed, and those of what is observed beside it.
-OBSERVED, BESIDE = "weft_observed", ("weft_credentials", "weft_objects")
+OBSERVED, BESIDE = "weft_observed", ("weft_credentials", "weft_objects", "weft_kubeconfig")
 #: Name under which they register the stages of the run.
 STAGES = "weft_stages"
-STAGE_KEYS = ("leader", "live", "initialise", "prepare", "member", "joiners", "nodes")
+#: What Ansible and the join of problems add to the registered stages; the rest is passed on.
+NO_STAGES = frozenset({"changed", "failed", "problems", "warnings", "deprecations", "invocation", "msg", "exception"})
 FILES = ("json", "dot", "svg")
 
 #: What Ansible says when it got no further than the door; these stop a run, a machine that is down does not.
@@ -153,7 +154,7 @@ def plan(variables: Variables, templar: Templar, arguments: Mapping[str, Any], i
     sentences = _report.sentences(_report.summarise(found.changes), found.unreachable)
     table = _report.table(found.changes, title, is_diff)
     result: Result = {
-        **{key: value for key, value in stages.items() if key in STAGE_KEYS},
+        **{key: value for key, value in stages.items() if key not in NO_STAGES},
         "changed": False,
         "changes": [change.to_json() for change in found.changes],
         "problems": found.problems,
