@@ -13,7 +13,13 @@ from typing import IO, Any, Callable, Dict, List, Mapping, Sequence
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
 from ansible_collections.weft.platform.plugins.module_utils._machine._digests import Digests, hash_of
 from ansible_collections.weft.platform.plugins.module_utils._machine._files import Placed
-from ansible_collections.weft.platform.plugins.module_utils._machine._host import Before, Host, MachineError, owner_pair
+from ansible_collections.weft.platform.plugins.module_utils._machine._host import (
+    Before,
+    Host,
+    MachineError,
+    MachineResource,
+    owner_pair,
+)
 
 TRIES = 3
 TIMEOUT = 60  # seconds without a byte
@@ -59,6 +65,10 @@ class Binary(Placed):
             return
         ready_ahead(self)
         self.place()
+
+    def together(self) -> List[MachineResource]:
+        """Every program that is downloaded with it."""
+        return downloads(self) if _downloads(self) else [self]
 
     def fetch(self) -> None:
         """Bring the program, verified, beside its place.  May run in a thread.
@@ -154,7 +164,7 @@ def ready_ahead(binary: Binary) -> None:
     """Wait for a program; the first that is asked for starts the download of all that wait, a few at a time."""
     jobs: Dict[str, Any] = binary.host.once("downloads", dict)
     if binary.name not in jobs:
-        waiting = [one for one in binary.waiting() if isinstance(one, Binary) and _downloads(one)]
+        waiting = [one for one in downloads(binary) if isinstance(one, Binary)]
         if binary not in waiting or len(waiting) == 1:
             binary.fetch()
             return
@@ -164,6 +174,11 @@ def ready_ahead(binary: Binary) -> None:
         binary.host.on_close(lambda: _stop(pool, waiting, jobs))
         jobs.update({one.name: pool.submit(one.fetch) for one in waiting})
     jobs[binary.name].result()
+
+
+def downloads(binary: Binary) -> List[MachineResource]:
+    """The programs of a run that wait to be downloaded."""
+    return [one for one in binary.waiting() if isinstance(one, Binary) and _downloads(one)]
 
 
 def _downloads(binary: Binary) -> bool:

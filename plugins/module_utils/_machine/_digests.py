@@ -50,7 +50,7 @@ class Digests:
             return
         entries = {path: entry for path, entry in self._read().items() if self.host.exists(path)}
         try:
-            os.makedirs(self.host.at(STATE_DIR), mode=0o700, exist_ok=True)
+            self.host.make_state_dir()
             self.host.write(CACHE, json.dumps(entries).encode(), "0600")
         except OSError as error:
             self.host.note("digests", f"{CACHE} could not be written: {error.strerror}", "The next run is slower.")

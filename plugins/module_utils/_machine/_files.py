@@ -16,7 +16,6 @@ from ansible_collections.weft.platform.plugins.module_utils._machine._host impor
     Host,
     MachineError,
     MachineResource,
-    absent_first,
     mode_text,
     owner_pair,
 )
@@ -112,10 +111,10 @@ class Placed(MachineResource):
     def undo(cls, name: str, before: Before, kept: Mapping[str, Value]) -> List[Dict[str, Any]]:
         """Absent again, the earlier link, or the earlier file; only its mode and owner where only these changed."""
         spec: Dict[str, Any] = {"type": cls.type, "path": name}
-        if absent_first(before):
-            return [{**spec, "state": "absent"}]
         if "link" in kept:
             return [{**spec, "link": kept["link"]}]
+        if "copy" not in kept:
+            return [{**spec, "state": "absent"}]
         spec.update({key: kept[key] for key in ("mode", "owner") if kept.get(key)})
         if any(field[:1] not in (("mode",), ("owner",)) for field in before):
             spec["copy"] = kept["copy"]
@@ -236,7 +235,7 @@ class Directory(MachineResource):
     @classmethod
     def undo(cls, name: str, before: Before, kept: Mapping[str, Value]) -> List[Dict[str, Any]]:
         """Absent again with all that came into it, or its earlier attributes."""
-        if absent_first(before):
+        if "mode" not in kept:
             return [{"type": cls.type, "path": name, "state": "absent"}]
         return [{"type": cls.type, "path": name, **{key: kept[key] for key in ("mode", "owner") if kept.get(key)}}]
 
@@ -254,7 +253,7 @@ def mode_of(value: Value) -> str:
 
 def keep_copy(host: Host, path: str) -> str:
     """Copy a file to the kept ones; the path of the copy."""
-    os.makedirs(host.at(KEPT_DIR), mode=0o700, exist_ok=True)
+    host.make_state_dir(KEPT_DIR)
     number = len(host.listdir(KEPT_DIR)) + 1
     kept = f"{KEPT_DIR}/{number:04d}"
     with open(host.at(path), "rb") as old, open(host.at(kept), "wb") as new:

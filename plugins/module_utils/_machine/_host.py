@@ -244,6 +244,11 @@ class Host:
             folder = os.path.dirname(folder)
         return out
 
+    def make_state_dir(self, path: str = STATE_DIR) -> None:
+        """Make STATE_DIR, or a folder in it, for root alone."""
+        for folder in (STATE_DIR, path):
+            os.makedirs(self.at(folder), mode=0o700, exist_ok=True)
+
     def unlink(self, path: str) -> None:
         """Remove a file or link that may not be there."""
         with suppress(FileNotFoundError, NotADirectoryError):

@@ -28,7 +28,10 @@ Key = Tuple[str, str]  # type and name of a subject
 
 
 class Entry:
-    """What is known of one subject: its fields' first values, and what the way back needs beside them."""
+    """What is known of one subject: its fields' first values, and what the way back needs beside them.
+
+    `kept` is of the subject's very first Change; a field may have been recorded later, when another already differed.
+    """
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -73,7 +76,7 @@ class Ledger:
         key = (str(row["type"]), str(row["name"]))
         entry = self.entries.setdefault(key, Entry(key))
         entry.before[tuple(row["field"])] = row.get("before", ABSENT)
-        entry.kept.update(row.get("kept", {}))
+        entry.kept = entry.kept or dict(row.get("kept", {}))
         entry.secret = entry.secret or bool(row.get("secret"))
 
     def record(self, resource: Resource, changes: Sequence[Change]) -> None:
@@ -85,8 +88,9 @@ class Ledger:
         new = [change for change in changes if not self._knows(change)]
         if not new:
             return
+        first = (new[0].subject.type, new[0].subject.name) not in self.entries
         with errors_of(resource.subject):
-            kept = resource.keep() if isinstance(resource, MachineResource) else {}
+            kept = resource.keep() if first and isinstance(resource, MachineResource) else {}
         rows = []
         for change in new:
             row: Dict[str, Any] = {
@@ -104,12 +108,9 @@ class Ledger:
         self.append(rows)
 
     def _knows(self, change: Change) -> bool:
-        """Whether the field's first value is known: the field itself, one around it, or one inside it."""
+        """Whether the field's first value is known: its own, or that of one around it."""
         entry = self.entries.get((change.subject.type, change.subject.name))
-        if entry is None:
-            return False
-        depths = ((field, min(len(field), len(change.field))) for field in entry.before)
-        return any(field[:depth] == change.field[:depth] for field, depth in depths)
+        return entry is not None and any(change.field[: len(field)] == field for field in entry.before)
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add lines and wait until the disk has them.
@@ -120,8 +121,7 @@ class Ledger:
         text = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
         path = self.host.at(LEDGER)
         try:
-            if not self.host.exists(STATE_DIR):
-                os.makedirs(self.host.at(STATE_DIR), mode=0o700)
+            self.host.make_state_dir()
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "r+b") as stream:
                 stream.truncate(self._size)

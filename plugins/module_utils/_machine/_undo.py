@@ -36,7 +36,13 @@ def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Seque
                 extra.update(addresses=addresses, tables=list(ledger.baseline.get("tables", [])))
             out.append({**spec, **extra})
     named = {spec.get("path") for spec in out}
-    return out + [spec for spec in cleared(ledger.baseline) if spec["path"] not in named]
+    return _oldest(out) + [spec for spec in cleared(ledger.baseline) if spec["path"] not in named]
+
+
+def _oldest(specs: Sequence[Spec]) -> List[Spec]:
+    """Of several kinds of things that were at one path, one after the other, only what was there first comes back."""
+    last = {spec["path"]: index for index, spec in enumerate(specs) if "path" in spec}
+    return [spec for index, spec in enumerate(specs) if last.get(spec.get("path"), index) == index]
 
 
 def finish(host: Host, ledger: Ledger) -> None:

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Union
 
 import pytest
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import Host, MachineResource, Result
 
-Answer = Union[str, Result, Callable[[Sequence[str], str], str | Result]]
+Answer = str | Result | Callable[[Sequence[str], str], str | Result]
 
 
 class Commands:
