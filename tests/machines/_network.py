@@ -85,6 +85,13 @@ def hardware_address(address: str) -> str:
     return ":".join(["02", "77", *(f"{int(part):02x}" for part in address.split("."))])
 
 
+def end_listeners(subnet: ipaddress.IPv4Network) -> None:
+    """End the programs of this host that serve on the network's own address, which goes away: a bundle's registry."""
+    text = run(["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes", "src", str(subnet[1])])
+    for pid in set(re.findall(r"\bpid=(\d+)", text)):
+        run(["kill", pid], check=False)
+
+
 def _table(name: str) -> str:
     return "weft_cut_" + re.sub(r"\W", "_", name)
 

@@ -24,7 +24,7 @@ from ._host import MachinesError, cache_dir, lend_settings, locked, restore_sett
 LABEL = "platform.weft.machines"
 #: What a container runtime, a kubelet and etcd keep must not lie on the container's own overlay filesystem.
 VOLUMES = ("containerd", "kubelet", "etcd")
-SHORT = {"control_plane": "cp", "worker": "w"}
+UNBORN = ("created", "configured", "initialized")
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,8 @@ class Fleet:
         with locked(f"fleet-{self.name}"):
             lend_settings()
             subnet = _network.ensure(self.name, LABEL)
+            # One that never ran was interrupted while it was made.
+            self._remove([machine.name for machine in self.machines() if machine.state in UNBORN])
             there = {machine.name: machine for machine in self.machines()}
             wanted = {f"{self.name}-cp{n}": ("control_plane", n) for n in range(1, control_planes + 1)}
             wanted |= {f"{self.name}-w{n}": ("worker", n) for n in range(1, workers + 1)}
@@ -296,7 +298,9 @@ class Fleet:
             if left:
                 run(["podman", "volume", "rm", "--force", *left])
             self.uncut()
-            if _network.inspect(self.name):
+            found = _network.inspect(self.name)
+            if found:
+                _network.end_listeners(found[1])
                 run(["podman", "network", "rm", "--force", self.name])
             shutil.rmtree(self.folder, ignore_errors=True)
             if not sets():

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+
+CONTROL_PLANES ?= 3
+WORKERS ?= 2
+PYTHON ?= python3
+
+# Both are kept in the cache folder and made when they are missing; nothing is installed for the whole user.
+ENVIRONMENT = $(shell $(PYTHON) -m tests.machines.environment requirements-dev.txt || echo /nonexistent)
+COLLECTIONS = $(shell $(PYTHON) -m tests.machines.environment --collections)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## What there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | sort | awk -F'|' '{printf "  make %-20s %s\n", $$1, $$2}'
+
+.PHONY: quickstart
+quickstart:  ## A cluster on this host (CONTROL_PLANES=3 WORKERS=2)
+	@$(PYTHON) -m tests.machines.quickstart --control-planes $(CONTROL_PLANES) --workers $(WORKERS)
+
+.PHONY: quickstart-destroy
+quickstart-destroy:  ## Remove it; downloads and builds stay
+	@$(PYTHON) -m tests.machines.quickstart --destroy
+
+.PHONY: clean-cache
+clean-cache:  ## Remove downloads and builds as well
+	@$(PYTHON) -m tests.machines.quickstart --clean-cache
+
+.PHONY: test
+test: lint types sanity unit scenarios  ## Lint, types, sanity, unit tests, and the scenarios on container machines
+
+.PHONY: lint
+lint: export ANSIBLE_COLLECTIONS_PATH = $(COLLECTIONS)
+lint: export PYTHONPATH = $(COLLECTIONS)
+lint:  ## Style of Python, YAML and Ansible, and whether generated files are current
+	@set -e; bin=$(ENVIRONMENT)/bin; export PATH="$$bin:$$PATH"; \
+	ruff check --quiet .; \
+	ruff format --quiet --check .; \
+	yamllint --strict $$(git ls-files '*.yml' '*.yaml'); \
+	ansible-lint --quiet; \
+	python hack/generate.py --check; \
+	echo 'lint: ok'
+
+.PHONY: types
+types: export MYPYPATH = $(COLLECTIONS)
+types:  ## mypy, strict
+	@set -e; bin=$(ENVIRONMENT)/bin; \
+	$$bin/mypy --package ansible_collections.weft.platform.plugins; \
+	$$bin/mypy tests hack benchmarks
+
+.PHONY: sanity
+sanity:  ## Ansible's own checks of a collection, and that it builds and installs
+	@$(ENVIRONMENT)/bin/python -m tests.sanity.run
+
+.PHONY: unit
+unit:  ## Unit tests: no network, no root
+	@$(ENVIRONMENT)/bin/python -m pytest tests/unit -q --numprocesses 2
+
+.PHONY: scenarios
+scenarios:  ## What holds on real machines; root or sudo
+	@$(PYTHON) -m tests.machines.environment --packages
+	@$(ENVIRONMENT)/bin/python -m pytest tests/integration -q
+
+.PHONY: generate
+generate: export PYTHONPATH = $(COLLECTIONS)
+generate:  ## Write what follows from the roles' argument specs
+	@$(ENVIRONMENT)/bin/python hack/generate.py
+
+.PHONY: build
+build:  ## The collection as an archive
+	@$(ENVIRONMENT)/bin/ansible-galaxy collection build --force
