@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
@@ -132,5 +133,7 @@ def shown(command: Sequence[str]) -> str:
 
 
 def tail(text: str, lines: int = SHOWN_LINES) -> str:
-    """The last lines of an output, where the reason stands."""
-    return "\n".join(text.rstrip().split("\n")[-lines:])
+    """Where the reason stands in kubeadm's output: its lines of errors, else the last lines."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip().split("\n")
+    errors = [line.strip() for line in plain if "[ERROR" in line or line.startswith("error:")]
+    return "\n".join(errors or plain[-lines:])
