@@ -41,7 +41,16 @@ WORKERS = "workers"
 #: The name under which playbooks register what weft.platform.node observed.
 OBSERVED = "weft_observed"
 #: The names under which playbooks register what they did on a machine, what was observed first.
-STEPS = (OBSERVED, "weft_prepared", "weft_joined", "weft_minted", "weft_applied", "weft_written")
+STEPS = (
+    OBSERVED,
+    "weft_prepared",
+    "weft_initialised",
+    "weft_minted",
+    "weft_applied",
+    "weft_joined_control_plane",
+    "weft_joined_worker",
+    "weft_written",
+)
 
 
 def lock_of(settings: Mapping[str, Any]) -> dict[str, Any]:

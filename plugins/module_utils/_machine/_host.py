@@ -161,7 +161,7 @@ class Host:
         try:
             with open(self.at(path), "rb") as stream:
                 return stream.read()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last: a process that just ended
             return None
 
     def stat(self, path: str) -> Optional[os.stat_result]:
