@@ -151,10 +151,11 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 #: A go that lists three packages and writes the two programs that it is asked for.
 FAKE_GO = """
-echo "$@" >> "$GOCACHE.calls"
+called() { echo "$@" >> "$GOCACHE.calls"; }
 case "$1" in
-  list) echo bytes; echo example.org/a; echo example.org/tool/v3 ;;
+  list) called "$@"; echo bytes; echo example.org/a; echo example.org/tool/v3 ;;
   build)
+    called "$@"
     while [ "$1" != -o ]; do shift; done
     echo "go: downloading example.org/a v1.0.0" >&2; echo bytes >&2; echo example.org/a >&2
     echo tool > "$2/tool"; echo helper > "$2/help_me" ;;
