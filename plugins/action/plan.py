@@ -22,6 +22,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Join, check, write, show."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         found = _planning.plan(task_vars or {}, self._templar, self._task.args, bool(self._task.diff))
-        Display().display(found["report"])
+        Display().display(f"\n{found['report']}\n")
         result.update(found)
         return result

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change
+from ansible_collections.weft.platform.plugins.plugin_utils._report._summary import plural
 from ansible_collections.weft.platform.plugins.plugin_utils._report._values import (
     difference,
     field,
@@ -79,10 +80,15 @@ def _rows(changes: Sequence[Change], diff: bool) -> dict[str, list[_Row]]:
 
 
 def _title(scopes: Sequence[str], roles: Mapping[str, str], width: int) -> list[str]:
-    kinds = {roles.get(scope, "") for scope in scopes} - {""}
-    kind = kinds.pop() if len(kinds) == 1 else ""
-    number = f"{len(scopes)} x {kind}" if kind and len(scopes) > 1 else kind or f"{len(scopes)} machines alike"
-    suffix = f"  ({number})" if kind or len(scopes) > 1 else ""
+    counts: dict[str, int] = {}
+    for scope in scopes:
+        kind = roles.get(scope, "machine" if len(scopes) > 1 else "")
+        counts[kind] = counts.get(kind, 0) + 1
+    if len(scopes) == 1:
+        kinds = roles.get(scopes[0], "")
+    else:
+        kinds = ", ".join(plural(number, kind) for kind, number in counts.items())
+    suffix = f"  ({kinds})" if kinds else ""
     return wrap(", ".join(scopes) + suffix, width, break_long_words=False, break_on_hyphens=False)
 
 

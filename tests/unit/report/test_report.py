@@ -105,7 +105,7 @@ CHANGES = [
 
 def test_table_groups_machines_that_change_alike() -> None:
     assert _report.table(CHANGES, {"cp1": "control plane", "cp2": "control plane", "w1": "worker"}) == (
-        "cp1, cp2  (2 x control plane)\n"
+        "cp1, cp2  (2 control planes)\n"
         "  + image   5: registry.k8s.io/a:v1, registry.k8s.io/b:v1, registry.k8s.io/c:v1, registry.k8s.io/d:v1,\n"
         "               registry.k8s.io/e:v1\n"
         "  ~ sysctl  net.ipv4.ip_forward          0 -> 1\n"
@@ -173,7 +173,7 @@ def test_sentences(changes: list[Change], unreachable: list[str], wanted: list[s
 
 
 def test_problems_as_text() -> None:
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "severity": "error",
             "message": "a is wrong",
@@ -204,7 +204,7 @@ def made(planes: int, workers: int, objects: int = 19, **stages: Any) -> list[_r
     return _report.steps(whole, names[:planes], counts, objects)
 
 
-SETTLED = {"initialise": False, "prepare": [], "member": [], "joiners": []}
+SETTLED: dict[str, Any] = {"initialise": False, "prepare": [], "member": [], "joiners": []}
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def test_any_text_gives_what_pyyaml_gives_or_a_yaml_error(text: str) -> None:
 def test_nothing_but_a_yaml_error_comes_out(text: Any) -> None:
     for flavour in ("ansible", "k8s"):
         try:
-            for document in read(text, flavour=flavour):  # type: ignore[arg-type] # a literal, by the tuple
+            for document in read(text, flavour=flavour):
                 assert [document.position(path) for path, _node in document.walk()]
         except YamlError as error:
             assert error.line >= 1 and error.column >= 1
