@@ -8,11 +8,13 @@ import base64
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Sequence
 
@@ -38,6 +40,8 @@ LOCK = Path("/run/weft-kubeadm.lock")
 PATIENCE = 600.0
 #: How long the endpoint's address stays when nobody takes it over, in seconds.
 ADDRESS_LIFETIME = 600
+#: Phases of `kubeadm reset` that would ask a cluster which this machine may not reach.
+SKIPPED = "remove-etcd-member,preflight"
 
 
 @contextmanager
@@ -81,7 +85,8 @@ class Member(Resource):
         Raises:
             KubeadmError: the machine is something else in a cluster, which no join can change.
         """
-        found = _observe.membership()
+        with lock():  # an earlier run was killed and its kubeadm works on: what it is about to be counts
+            found = _observe.membership()
         if found.state == "none":
             return ABSENT
         if found.unfinished:
@@ -110,17 +115,20 @@ class Member(Resource):
             KubeadmError: the version differs, credentials are missing, or kubeadm failed.
         """
         with lock() as held:
-            found = _observe.membership()  # an earlier run's kubeadm may have ended while the lock was waited for
+            found = _observe.membership()
             if found.member:
                 self.refuse_version(found)
-                return
+                if not self.spec.get("credentials"):
+                    return
+                # It became a member after it was observed, and whoever made the credentials has taken it out again.
+                found = replace(found, unfinished="join")
             if found.unfinished == "unknown":
                 raise KubeadmError(
                     f"{self.spec['name']}: {ETC} holds parts of a cluster that this collection did not put there; "
                     "run 'kubeadm reset' on the machine if nothing of it is needed, then apply"
                 )
             if found.unfinished and not self.resumes(found):
-                clean()
+                self.clean()
             self.join(held)
 
     def refuse_version(self, found: _observe.Membership) -> None:
@@ -134,6 +142,18 @@ class Member(Resource):
     def resumes(self, found: _observe.Membership) -> bool:
         """Whether an unfinished try is continued rather than started afresh."""
         return False
+
+    def clean(self) -> None:
+        """Take away what an unfinished init or join left; called only where nothing of it can hold anyone's data.
+
+        The member that a control plane may have added to etcd is taken out by join_credentials, on a living one.
+        """
+        run(["kubeadm", "reset", "--force", "--cleanup-tmp-dir", f"--skip-phases={SKIPPED}"], timeout=300)
+        for path in ETCD.iterdir() if ETCD.is_dir() else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def join(self, held: int) -> None:
         """Become a member of the cluster that the credentials lead to."""
@@ -202,8 +222,8 @@ class Worker(Member):
 class ControlPlane(Member):
     """A machine that runs the API server, the controllers and, unless it is external, etcd.
 
-    Spec, beside Member's: first (true where there is no cluster yet), endpoint ({address, interface}: an address that
-    this machine answers until kube-vip takes it over; or nothing).
+    Spec, beside Member's: first (true where there is no cluster yet), endpoint ({address, interface}: the address that
+    kube-vip moves between control planes, and the interface, "" for the one to the default route; or nothing).
     """
 
     type: ClassVar[str] = CONTROL_PLANE
@@ -232,10 +252,37 @@ class ControlPlane(Member):
         endpoint = self.spec.get("endpoint") or {}
         if not endpoint.get("address"):
             return
-        bits = 128 if ":" in endpoint["address"] else 32
+        interface = endpoint.get("interface") or default_interface()
         life = str(ADDRESS_LIFETIME)
-        words = ["ip", "address", "replace", f"{endpoint['address']}/{bits}", "dev", endpoint["interface"]]
+        words = ["ip", "address", "replace", _single(endpoint["address"]), "dev", interface]
         run([*words, "valid_lft", life, "preferred_lft", "0"])
+
+    def clean(self) -> None:
+        """As for any member; kube-vip, when it is killed, leaves an address that this machine must not answer for."""
+        super().clean()
+        endpoint = self.spec.get("endpoint") or {}
+        if not endpoint.get("address"):
+            return
+        for line in run(["ip", "-o", "address", "show", "to", _single(endpoint["address"])]).splitlines():
+            run(["ip", "address", "del", _single(endpoint["address"]), "dev", line.split()[1]])
+
+
+def _single(address: str) -> str:
+    """An address alone, as a network."""
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def default_interface() -> str:
+    """The interface to the default route.
+
+    Raises:
+        KubeadmError: there is no such route.
+    """
+    for version in ("-4", "-6"):
+        found = re.search(r"\bdev (\S+)", run(["ip", version, "route", "show", "default"]))
+        if found:
+            return found.group(1)
+    raise KubeadmError("there is no default route: set cluster_endpoint_interface")
 
 
 def unfinished_errors() -> List[str]:
@@ -260,17 +307,3 @@ def discovery_of(secret: Mapping[str, Any]) -> Dict[str, Any]:
         "contexts": [{"name": "weft", "context": {"cluster": "weft", "user": "weft"}}],
         "current-context": "weft",
     }
-
-
-def clean() -> None:
-    """Take away what an unfinished init or join left; called only where nothing of it can hold anyone's data.
-
-    The member that a control plane may have added to etcd is taken out by join_credentials, on a living one.
-    """
-    run(["kubeadm", "reset", "--force", "--cleanup-tmp-dir", "--skip-phases=remove-etcd-member,preflight"], timeout=300)
-    if ETCD.is_dir():
-        for path in ETCD.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()

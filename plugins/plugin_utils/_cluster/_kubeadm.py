@@ -82,7 +82,7 @@ def control_plane(variables: Variables, version: str, images: Mapping[str, str],
         "config": init if first else [join_document(variables, control_plane=True)],
     }
     vip = _vip(variables)
-    if first and vip and variables["cluster_endpoint_interface"]:
+    if vip:
         member["endpoint"] = {"address": vip, "interface": variables["cluster_endpoint_interface"]}
     out = [
         _directory(FOLDER),
