@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
 from ansible_collections.weft.platform.plugins.module_utils._machine._files import unmount
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import Host, MachineResource, mode_text
+from ansible_collections.weft.platform.plugins.module_utils._machine._kernel import Sysctl
 
 #: Interfaces that flannel, the bridge plugin, kube-router, kube-proxy (ipvs) and node-local DNS make.
 INTERFACES = ("cni0", "flannel.1", "flannel-v6.1", "kube-bridge", "kube-dummy-if", "kube-ipvs0", "nodelocaldns")
@@ -50,6 +51,27 @@ PATHS = (
     "/var/log/pods",
 )
 
+#: Kernel settings that kubelet, kube-proxy and CNI plugins change by themselves.
+SYSCTLS = (
+    "kernel.keys.root_maxbytes",
+    "kernel.keys.root_maxkeys",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.ipv4.conf.all.route_localnet",
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_tcp_be_liberal",
+    "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
+    "net.netfilter.nf_conntrack_tcp_timeout_established",
+    "net.netfilter.nf_conntrack_udp_timeout",
+    "net.netfilter.nf_conntrack_udp_timeout_stream",
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+)
+
 
 class Containers(MachineResource):
     """Processes of Kubernetes' containers and of their shims, which outlive containerd.
@@ -76,6 +98,7 @@ class Containers(MachineResource):
             until = time.monotonic() + patience
             while container_processes(self.host, shims=sign == signal.SIGKILL) and time.monotonic() < until:
                 time.sleep(0.1)
+        self.host.attempt("systemctl", "stop", "kubepods.slice")  # empty by now, and nobody's any more
 
 
 def container_processes(host: Host, shims: bool = True) -> List[int]:
@@ -211,14 +234,22 @@ def _sets(host: Host) -> List[str]:
 
 
 def baseline(host: Host) -> Dict[str, Value]:
-    """What was there before: of PATHS those that were absent, and the modes of those that were empty; tables."""
+    """What was there before: of PATHS the absent ones, and the modes of the empty ones; tables; values of SYSCTLS."""
     infos = {path: host.stat(path) for path in PATHS}
     empty = {path: mode_text(info) for path, info in infos.items() if info and not host.listdir(path)}
-    return {"absent": [path for path in PATHS if infos[path] is None], "empty": empty, "tables": tables(host)}
+    values = {name: Sysctl({"type": "sysctl", "name": name, "value": ""}).look() for name in SYSCTLS}
+    return {
+        "absent": [path for path in PATHS if infos[path] is None],
+        "empty": empty,
+        "tables": tables(host),
+        "sysctls": {name: value for name, value in values.items() if value is not ABSENT},
+    }
 
 
 def cleared(found: Mapping[str, Value]) -> List[Dict[str, Any]]:
-    """Specs that make PATHS what the baseline says."""
+    """Specs that make PATHS and SYSCTLS what the baseline says."""
     gone = [{"type": "directory", "path": path, "state": "absent"} for path in found.get("absent", [])]
     empty = dict(found.get("empty", {}))
-    return gone + [{"type": "directory", "path": path, "state": "empty", "mode": mode} for path, mode in empty.items()]
+    gone += [{"type": "directory", "path": path, "state": "empty", "mode": mode} for path, mode in empty.items()]
+    values = dict(found.get("sysctls", {}))
+    return gone + [{"type": "sysctl", "name": name, "value": value} for name, value in values.items()]

@@ -35,8 +35,13 @@ def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Seque
             if spec["type"] == "network":
                 extra.update(addresses=addresses, tables=list(ledger.baseline.get("tables", [])))
             out.append({**spec, **extra})
-    named = {spec.get("path") for spec in out}
-    return _oldest(out) + [spec for spec in cleared(ledger.baseline) if spec["path"] not in named]
+    named = {_place(spec) for spec in out}
+    return _oldest(out) + [spec for spec in cleared(ledger.baseline) if _place(spec) not in named]
+
+
+def _place(spec: Spec) -> str:
+    """A path, or the type and name of what has none."""
+    return str(spec.get("path") or f"{spec['type']}:{spec.get('name')}")
 
 
 def _oldest(specs: Sequence[Spec]) -> List[Spec]:

@@ -91,7 +91,16 @@ def test_what_cannot_be_recorded_is_not_changed(machine: Machine, monkeypatch: p
 def test_the_way_back_is_newest_first_and_ends_with_what_was_made_by_others(machine: Machine) -> None:
     ledger = Ledger(machine)
     ledger.append(
-        [{"baseline": {"absent": ["/etc/cni", "/a"], "empty": {"/var/lib/etcd": "0700"}, "tables": ["ip nat"]}}]
+        [
+            {
+                "baseline": {
+                    "absent": ["/etc/cni", "/a"],
+                    "empty": {"/var/lib/etcd": "0700"},
+                    "tables": ["ip nat"],
+                    "sysctls": {"vm.x": "2", "vm.y": "3"},
+                }
+            }
+        ]
     )
     ledger.append(
         [
@@ -116,6 +125,7 @@ def test_the_way_back_is_newest_first_and_ends_with_what_was_made_by_others(mach
         {"type": "file", "path": "/a", "state": "absent"},
         {"type": "directory", "path": "/etc/cni", "state": "absent"},
         {"type": "directory", "path": "/var/lib/etcd", "state": "empty", "mode": "0700"},
+        {"type": "sysctl", "name": "vm.y", "value": "3"},
     ]
 
 
@@ -133,3 +143,18 @@ def test_finish_takes_folders_that_were_only_on_the_way(machine: Machine) -> Non
     finish(machine, ledger)
     assert os.listdir(machine.at("/opt")) == ["used"]
     assert not Path(machine.at("/var/lib/weft")).exists()
+
+
+def test_what_was_kept_first_is_not_overwritten(machine: Machine) -> None:
+    """A unit that we started, found owing a restart later: undo stops it all the same."""
+    shown = {"UnitFileState": "disabled", "ActiveState": "inactive"}
+    machine.commands.on("systemctl show", lambda argv, stdin: "\n".join(f"{k}={v}" for k, v in shown.items()) + "\n")
+    unit = RESOURCES["unit"]({"type": "unit", "name": "a.service", "enabled": True, "running": True}, "n1")
+    ledger = Ledger(machine)
+    ledger.record(unit, [Change(unit.subject, ("enabled",), False, True)])
+    shown.update(UnitFileState="enabled", ActiveState="active")
+    machine.forget("units")
+    ledger.record(unit, [Change(unit.subject, ("restart_owed",), True, False)])
+    assert undo_specs(Ledger(machine), RESOURCES) == [
+        {"type": "unit", "name": "a.service", "enabled": False, "running": False}
+    ]

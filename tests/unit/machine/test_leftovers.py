@@ -74,6 +74,7 @@ def test_containers_are_ended(machine: Machine, monkeypatch: object) -> None:
             return real(path)
 
         machine.listdir = listdir  # type: ignore[method-assign]  # the folder cannot know that the process ended
+        machine.commands.on("systemctl stop kubepods.slice")
         outcome = reconcile([Containers({"type": "containers", "name": "k8s.io"})], check=False)
     assert outcome.failed == ""
     assert [(change.before, change.after) for change in outcome.changes] == [(1, ABSENT)]
@@ -183,12 +184,15 @@ def test_a_machine_without_any_of_it(machine: Machine) -> None:
 def test_baseline(machine: Machine) -> None:
     os.makedirs(machine.at("/var/lib/etcd"), mode=0o700)
     machine.put("/etc/containerd/config.toml", "theirs")
+    machine.put("/proc/sys/net/netfilter/nf_conntrack_max", "262144\n")
     found = baseline(machine)
     assert set(PATHS) - set(found["absent"]) == {"/var/lib/etcd", "/etc/containerd"}
     assert found["empty"] == {"/var/lib/etcd": "0700"}
-    specs = cleared({"absent": ["/opt/cni"], "empty": {"/var/lib/etcd": "0700"}})
+    assert found["sysctls"] == {"net.netfilter.nf_conntrack_max": "262144"}
+    specs = cleared({"absent": ["/opt/cni"], "empty": {"/var/lib/etcd": "0700"}, "sysctls": {"vm.x": "1"}})
     assert specs == [
         {"type": "directory", "path": "/opt/cni", "state": "absent"},
         {"type": "directory", "path": "/var/lib/etcd", "state": "empty", "mode": "0700"},
+        {"type": "sysctl", "name": "vm.x", "value": "1"},
     ]
     assert cleared({}) == []
