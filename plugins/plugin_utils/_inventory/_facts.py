@@ -214,6 +214,7 @@ def _immutable(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Pr
     for machine in machines:
         if machine.kubernetes.get("member") != "control_plane":
             continue
+        yield from (inventory.problem(machine.host, "cluster_etcd", finding) for finding in _moved_etcd(machine))
         for variable, fact, remedy in IMMUTABLE:
             live, wanted = str(machine.kubernetes.get(fact) or ""), str(machine.host.settings.get(variable, ""))
             if live and wanted and live != wanted:
@@ -222,6 +223,18 @@ def _immutable(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Pr
                     remedy.format(live=live),
                 )
                 yield inventory.problem(machine.host, variable, finding)
+
+
+def _moved_etcd(machine: Machine) -> Iterator[Finding]:
+    """The data of etcd does not move by itself."""
+    stacked, endpoints = machine.kubernetes.get("etcd"), machine.host.settings.get("cluster_etcd", {}).get("endpoints")
+    if stacked is not None and bool(stacked) == bool(endpoints):
+        now, wanted = ("on", "outside") if stacked else ("outside", "on")
+        yield Finding(
+            f"cluster_etcd cannot change on a live cluster: etcd runs {now} the control planes, the inventory "
+            f"wants it {wanted}",
+            "Set it back. To move etcd, restore a backup into a new cluster.",
+        )
 
 
 def _membership(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Problem]:

@@ -101,6 +101,9 @@ def test_machines_without_facts_are_no_part_of_it() -> None:
             "cluster_dns_domain cannot change on a live cluster: it is old.local",
         ),
         ({"cp1": {"kubernetes": {"member": "none", "pod_cidr": "10.1.0.0/16"}}}, {}, ""),
+        ({"cp1": {"kubernetes": {**MEMBER, "etcd": True}}}, {}, ""),
+        ({"cp1": {"kubernetes": {**MEMBER, "etcd": False}}}, {}, "etcd runs outside the control planes, the inventory"),
+        ({"cp1": {"kubernetes": {**MEMBER, "etcd": True}}}, {"cluster_etcd": {"endpoints": ["x"]}}, "wants it outside"),
         (
             {"w1": {"kubernetes": {**WORKER, "node_name": "old"}}},
             {},

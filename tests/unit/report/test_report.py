@@ -292,6 +292,12 @@ def test_svg_draws_every_step_inside_the_picture(steps: list[_report.Step]) -> N
         assert x >= 0 and y >= 0 and x + wide <= width and y + high <= height
 
 
+def test_picture_in_the_docs_is_current() -> None:
+    assert (ROOT / "docs" / "images" / "plan.svg").read_text(encoding="utf-8") == _report.svg(
+        made(3, 2), "Plan of prod"
+    )
+
+
 def test_svg_boxes_do_not_overlap() -> None:
     picture = ElementTree.fromstring(_report.svg(made(3, 2)))
     boxes = [
