@@ -28,9 +28,11 @@ from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._lock imp
     parse_reference,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._oci import (
+    MANIFEST_TYPE,
     Entry,
     Layer,
     Settings,
+    canonical,
     entries_of_tar,
     write_image,
     write_layer,
@@ -163,10 +165,49 @@ def verify_bundle(path: Path) -> Lock:
     return lock
 
 
-def write_record(folder: Path, key: str, lock: Lock) -> None:
-    """Write down the size of every blob, which `complete` compares."""
+def finish(folder: Path, key: str, lock: Lock) -> None:
+    """Write what makes a folder with all blobs of `lock` a bundle: the registry's program, lock and record."""
     store = Store(folder)
-    digests = [binary.digest for binary in lock.binaries]
+    shutil.copyfile(store.blob_path(lock.binary(REGISTRY).digest), folder / REGISTRY)
+    (folder / REGISTRY).chmod(0o755)
+    binaries = write_binaries_manifest(store, lock)
+    store.tidy()
+    write_record(folder, key, lock, binaries)
+    (folder / LOCK).write_text(dump_lock(lock), encoding="utf-8")
+
+
+def write_binaries_manifest(store: Store, lock: Lock) -> str:
+    """Tie the binaries together as one OCI artifact, so that copies of the registry carry and keep them.
+
+    Its tag is the version of Kubernetes; each layer is a binary, named by its title (OCI image specification,
+    guidance for artifacts).  The answer is the manifest's digest.
+    """
+    empty = store.put_bytes(b"{}")
+    store.link_layer(BINARIES, empty)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": "application/vnd.weft.binaries",
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2},
+        "layers": [
+            {
+                "mediaType": "application/octet-stream",
+                "digest": binary.digest,
+                "size": binary.size,
+                "annotations": {"org.opencontainers.image.title": binary.name},
+            }
+            for binary in lock.binaries
+        ],
+    }
+    digest = store.put_bytes(canonical(manifest))
+    store.link_manifest(BINARIES, digest, lock.kubernetes)
+    return digest
+
+
+def write_record(folder: Path, key: str, lock: Lock, *others: str) -> None:
+    """Write down the size of every blob of `lock`, and of `others`, which `complete` compares."""
+    store = Store(folder)
+    digests = [*others, *(binary.digest for binary in lock.binaries)]
     for image in lock.images:
         manifest = json.loads(store.read(image.digest))
         digests += [image.digest, str(manifest["config"]["digest"])]
@@ -216,11 +257,7 @@ def assemble(path: Path, parts: Assembly, key: str) -> Lock:
     bases: dict[str, Layer] = {}
     images = [_image(store, parts, component, recipe, bases) for component in chosen for recipe in component.images]
     lock = Lock(parts.release.kubernetes, parts.arch, "bundle", tuple(binaries), tuple(images))
-    shutil.copyfile(store.blob_path(lock.binary(REGISTRY).digest), partial / REGISTRY)
-    (partial / REGISTRY).chmod(0o755)
-    store.tidy()
-    write_record(partial, key, lock)
-    (partial / LOCK).write_text(dump_lock(lock), encoding="utf-8")
+    finish(partial, key, lock)
     move_into_place(partial, path)
     return lock
 

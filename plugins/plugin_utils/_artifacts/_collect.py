@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._bundle import (
-    LOCK,
-    REGISTRY,
     Outcome,
     complete,
+    finish,
     move_into_place,
-    write_record,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._cache import cache_root, locked
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._errors import DataError
@@ -102,12 +99,8 @@ def _collect(lock: Lock, web: Web, path: Path, key: str, progress: Progress) -> 
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    shutil.copyfile(store.blob_path(lock.binary(REGISTRY).digest), partial / REGISTRY)
-    (partial / REGISTRY).chmod(0o755)
     written = replace(lock, source="bundle")
-    store.tidy()
-    write_record(partial, key, written)
-    (partial / LOCK).write_text(dump_lock(written), encoding="utf-8")
+    finish(partial, key, written)
     move_into_place(partial, path)
     return written
 

@@ -516,6 +516,20 @@ def test_a_bundle_of_what_was_built(hands: Hands, tmp_path: Path) -> None:
         assert sorted(tar.getnames()) == ["bin", "bin/tool"]
 
 
+def test_binaries_are_an_artifact_that_registries_copy_and_keep(hands: Hands, tmp_path: Path) -> None:
+    path = tmp_path / "bundle"
+    lock = make_bundle(SMALL, RELEASE, path, quiet()).lock
+    store = Store(path)
+    folder = path / "docker/registry/v2/repositories/weft/binaries"
+    manifest = json.loads(store.read((folder / "_manifests/tags/v3.7.2/current/link").read_text()))
+    titles = {item["annotations"]["org.opencontainers.image.title"]: item["digest"] for item in manifest["layers"]}
+    assert titles == {binary.name: binary.digest for binary in lock.binaries}
+    assert [item["size"] for item in manifest["layers"]] == [binary.size for binary in lock.binaries]
+    assert store.read(manifest["config"]["digest"]) == b"{}"
+    linked = {item.name for item in (folder / "_layers/sha256").iterdir()}
+    assert linked == {item["digest"][7:] for item in (manifest["config"], *manifest["layers"])}
+
+
 def test_a_complete_bundle_is_found_at_once(hands: Hands, tmp_path: Path) -> None:
     path = tmp_path / "bundle"
     made = make_bundle(SMALL, RELEASE, path, quiet())
