@@ -104,6 +104,9 @@ def resources(machine: Machine, lock: Mapping[str, Any], first: bool) -> list[Sp
         member = _kubeadm.control_plane(machine.settings, version, images, first)
     else:
         member = _kubeadm.worker(machine.settings, version)
+    if machine.role == CONTROL_PLANE and not machine.settings["cluster_etcd"].get("endpoints"):
+        # kubeadm makes it so, but not where it is there already, as a disk of its own is (CIS 1.1.11).
+        member = [{"type": "directory", "stage": "prepare", "path": "/var/lib/etcd", "mode": "0700"}, *member]
     early = [spec for spec in member if spec["stage"] == "prepare"]
     late = [spec for spec in member if spec["stage"] == "member"]
     return [*({**spec, "stage": "prepare"} for spec in [*prepare(machine, lock), *early, _kubelet_running()]), *late]
