@@ -242,6 +242,7 @@ def baseline(host: Host) -> Dict[str, Value]:
         "absent": [path for path in PATHS if infos[path] is None],
         "empty": empty,
         "tables": tables(host),
+        "addresses": [row[3].partition("/")[0] for row in address_rows(host) if len(row) > 3],
         "sysctls": {name: value for name, value in values.items() if value is not ABSENT},
     }
 

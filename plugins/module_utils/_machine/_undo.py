@@ -22,9 +22,12 @@ def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Seque
 
     Args:
         types: kinds by name; one that has no `undo` leaves nothing that the others do not take away.
-        given: what comes before all others; a spec of type network adds its addresses to those that are taken away.
+        given: what comes before all others; a spec of type network adds its addresses to those that are taken away,
+            except what the machine had before.
     """
-    addresses = [one for spec in given if spec["type"] == "network" for one in spec.get("addresses", [])]
+    own = ledger.baseline.get("addresses", [])
+    asked = [one for spec in given if spec["type"] == "network" for one in spec.get("addresses", [])]
+    addresses = [one for one in asked if one not in own]
     out: List[Spec] = [spec for spec in given if spec["type"] != "network"]
     for entry in ledger.newest_first():
         kind = types.get(entry.key[0])

@@ -97,6 +97,7 @@ def test_the_way_back_is_newest_first_and_ends_with_what_was_made_by_others(mach
                     "absent": ["/etc/cni", "/a"],
                     "empty": {"/var/lib/etcd": "0700"},
                     "tables": ["ip nat"],
+                    "addresses": ["127.0.0.1", "10.0.0.5"],
                     "sysctls": {"vm.x": "2", "vm.y": "3"},
                 }
             }
@@ -114,7 +115,10 @@ def test_the_way_back_is_newest_first_and_ends_with_what_was_made_by_others(mach
              "kept": {"mode": "0600", "owner": "", "copy": "/var/lib/weft/kept/0001"}},
         ]
     )  # fmt: skip
-    given_ = [{"type": "worker", "name": "n1"}, {"type": "network", "name": "leftovers", "addresses": ["10.0.0.9"]}]
+    given_ = [
+        {"type": "worker", "name": "n1"},
+        {"type": "network", "name": "leftovers", "addresses": ["10.0.0.9", "10.0.0.5"]},
+    ]
     assert undo_specs(Ledger(machine), RESOURCES, given_) == [
         {"type": "worker", "name": "n1"},
         {"type": "file", "path": "/b", "mode": "0600", "copy": "/var/lib/weft/kept/0001", "secret": True},

@@ -185,7 +185,9 @@ def test_baseline(machine: Machine) -> None:
     os.makedirs(machine.at("/var/lib/etcd"), mode=0o700)
     machine.put("/etc/containerd/config.toml", "theirs")
     machine.put("/proc/sys/net/netfilter/nf_conntrack_max", "262144\n")
+    machine.commands.on("ip -o address", "1: lo    inet 127.0.0.1/8 scope host lo\n2: e inet 10.0.0.5/24 x\n")
     found = baseline(machine)
+    assert found["addresses"] == ["127.0.0.1", "10.0.0.5"]
     assert set(PATHS) - set(found["absent"]) == {"/var/lib/etcd", "/etc/containerd"}
     assert found["empty"] == {"/var/lib/etcd": "0700"}
     assert found["sysctls"] == {"net.netfilter.nf_conntrack_max": "262144"}

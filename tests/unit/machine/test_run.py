@@ -31,7 +31,8 @@ class Killed(BaseException):
 
 def call(machine: Machine, resources: list[dict[str, Any]], check: bool = False, **more: Any) -> dict[str, Any]:
     """The module as a new process would run it."""
-    machine.commands.on("systemctl daemon-reload")
+    for command in ("systemctl daemon-reload", "ip -o address"):
+        machine.commands.on(command)
     fresh = Machine(Path(machine.root))
     fresh.commands = machine.commands
     fresh.execute = machine.commands
