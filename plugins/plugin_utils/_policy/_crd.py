@@ -99,6 +99,15 @@ def _definition(schema: Any, namespaced: bool, lax: bool) -> Definition:
     return Definition(node, namespaced, _has_rules(schema))
 
 
+def node_of(schema: Any, lax: bool = False) -> Node:
+    """The node of the schema of a whole custom resource; `lax` keeps all fields that it does not know.
+
+    Raises:
+        DefinitionError: the schema cannot be used.
+    """
+    return _Root(schema, lax)
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Rego source, moved below a prefix of its own, so that policies that know nothing of each other run side by side.
+
+`package main` becomes `package weft.s0.main`, and `data.lib` in it `data.weft.s0.lib`: what a policy says and sees is
+the same, but another's rules of the same package are not its own.  Only tokens are looked at, never lines; line
+numbers stay what they were.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+#: Comments and strings first: what is inside them is no code.
+_TOKEN = re.compile(
+    r"""
+      (?P<comment>\#[^\n]*)
+    | (?P<template>\$["`])
+    | (?P<string>"(?:[^"\\\n]|\\.)*")
+    | (?P<raw>`[^`]*`)
+    | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<space>[ \t\r\n]+)
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.ASCII | re.DOTALL,
+)
+#: The text of a template string up to the next expression or its end.
+_TEMPLATE = {
+    '"': re.compile(r'(?:[^"\\{\n]|\\.)*(?P<end>["{])?', re.DOTALL),
+    "`": re.compile(r"(?:\\\{|[^`{])*(?P<end>[`{])?", re.DOTALL),
+}
+
+
+class RegoError(ValueError):
+    """Source that cannot be read far enough to be moved; the message says where."""
+
+
+class Moved(NamedTuple):
+    """Source below its prefix.
+
+    text     the source
+    package  the path of its package, without the prefix
+    names    every name in the code that is not the field of something
+    data     first steps after `data`: the packages and documents that it refers to
+    """
+
+    text: str
+    package: tuple[str, ...]
+    names: frozenset[str]
+    data: frozenset[str]
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def move(source: str, prefix: tuple[str, ...]) -> Moved:
+    """Move a module below a prefix.
+
+    Raises:
+        RegoError: it has no package, or a string in it does not end.
+    """
+    tokens = [token for token in _tokens(source) if token.kind not in ("comment", "space")]
+    below = "".join(f".{step}" for step in prefix)
+    pieces: list[str] = []
+    done = 0
+    names: set[str] = set()
+    data: set[str] = set()
+    package: tuple[str, ...] = ()
+    for index, token in enumerate(tokens):
+        if token.kind != "name" or _is_field(tokens, index):
+            continue
+        names.add(token.text)
+        if token.text == "package" and not package and index == 0:
+            package = _path(tokens, index + 1)
+            at = tokens[index + 1].start if package else token.end
+            pieces += [source[done:at], f"{below[1:]}."]
+            done = at
+        elif token.text == "data":
+            data.update(_path(tokens, index)[1:2])
+            pieces += [source[done : token.end], below]
+            done = token.end
+    if not package:
+        raise RegoError("does not begin with `package NAME`")
+    return Moved("".join([*pieces, source[done:]]), package, frozenset(names), frozenset(data))
+
+
+def _is_field(tokens: list[_Token], index: int) -> bool:
+    """Whether a name is the field of what stands before it: `input.data`."""
+    return index > 0 and tokens[index - 1].text == "."
+
+
+def _path(tokens: list[_Token], index: int) -> tuple[str, ...]:
+    """The steps of a reference from a token on, as far as they are plain: a.b["c"]."""
+    out: list[str] = []
+    if index < len(tokens) and tokens[index].kind == "name":
+        out.append(tokens[index].text)
+        index += 1
+    while out and index + 1 < len(tokens):
+        step, name = tokens[index], tokens[index + 1]
+        if step.text == "." and name.kind == "name":
+            out.append(name.text)
+            index += 2
+        elif step.text == "[" and name.kind == "string" and index + 2 < len(tokens) and tokens[index + 2].text == "]":
+            out.append(name.text[1:-1])
+            index += 3
+        else:
+            break
+    return tuple(out)
+
+
+def _tokens(source: str) -> Iterator[_Token]:
+    at = 0
+    # for each template string around the current place: its quote, and the braces open in its expression
+    around: list[tuple[str, int]] = []
+    while at < len(source):
+        match = _TOKEN.match(source, at)
+        assert match is not None and match.lastgroup is not None  # `other` matches whatever there is
+        kind, text, at = match.lastgroup, match.group(), match.end()
+        if kind == "other" and text in '"`':
+            raise RegoError(f"line {_line(source, match.start())}: a string does not end")
+        yield _Token(kind, text, match.start(), at)
+        if kind == "template":
+            at = _template(source, at, text[1], around)
+        elif around and text in "{}":
+            quote, depth = around.pop()
+            if text == "}" and depth == 0:
+                at = _template(source, at, quote, around)
+            else:
+                around.append((quote, depth + (1 if text == "{" else -1)))
+    if around:
+        raise RegoError("a template string does not end")
+
+
+def _template(source: str, at: int, quote: str, around: list[tuple[str, int]]) -> int:
+    """Skip the text of a template string; where an expression follows, note that."""
+    match = _TEMPLATE[quote].match(source, at)
+    if match is None or match["end"] is None:
+        raise RegoError(f"line {_line(source, at)}: a template string does not end")
+    if match["end"] == "{":
+        around.append((quote, 0))
+    return match.end()
+
+
+def _line(source: str, at: int) -> int:
+    return source.count("\n", 0, at) + 1

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Rules in Rego by the real opa, with the conventions of conftest's documentation."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _rego
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    CONTENT,
+    ERROR,
+    INFO,
+    PROHIBIT,
+    WARN,
+    ContentError,
+    Finding,
+)
+from content_jobs import job, object_at, objects
+
+pytestmark = pytest.mark.usefixtures("opa")
+
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "p"},
+    "spec": {"containers": [{"name": "a", "image": "x"}]},
+}
+V1 = "package main\n"
+
+
+def judged(source: str, obj: Any = POD, **params: Any) -> list[Finding]:
+    """Findings of a policy of one file about one object."""
+    made = job("rego", {"files": "policy/a.rego", **params}, [object_at(obj)], policy={"policy/a.rego": source})
+    (found,) = _rego.check([made])
+    return found
+
+
+def said(found: list[Finding]) -> list[tuple[str, str, str]]:
+    return [(one.kind, one.severity, one.message) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity"),
+    [
+        ('deny contains "no"', PROHIBIT),
+        ('deny_images contains "no"', PROHIBIT),
+        ('violation contains {"msg": "no", "details": {}}', PROHIBIT),
+        ('violation_2_b contains {"msg": "no"}', PROHIBIT),
+        ('warn contains "no"', WARN),
+        ('warn_images contains {"msg": "no"}', WARN),
+        ('deny := "no"', PROHIBIT),
+        ('deny := ["no"]', PROHIBIT),
+        ('deny := {"msg": "no"}', PROHIBIT),
+    ],
+)
+def test_rules_that_are_asked(rule: str, severity: str) -> None:
+    assert said(judged(f'{V1}{rule} if input.kind == "Pod"')) == [(CONTENT, severity, "no")]
+    assert judged(f'{V1}{rule} if input.kind == "Service"') == []
+
+
+@pytest.mark.parametrize("rule", ["denying", "my_deny", "deny_", "warning", "deny_a__b", "Deny"])
+def test_names_that_are_no_rules_of_that_kind(rule: str) -> None:
+    (only,) = judged(f'{V1}{rule} contains "no" if true')
+    assert (only.kind, only.severity) == (ERROR, PROHIBIT)
+    assert "nothing is checked" in only.message
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("true", "main.deny is true"),
+        ("3", "main.deny gave a result without a message: 3"),
+        ('[{"message": "no"}]', 'main.deny gave a result without a message: {"message": "no"}'),
+        ('""', 'main.deny gave a result without a message: ""'),
+    ],
+)
+def test_results_that_cannot_be_understood_deny(value: str, message: str) -> None:
+    assert said(judged(f"{V1}deny := {value}")) == [(CONTENT, PROHIBIT, message)]
+
+
+@pytest.mark.parametrize("value", ["false", "null", "[]", "{}", "set()"])
+def test_results_that_say_nothing(value: str) -> None:
+    assert judged(f"{V1}deny := {value}") == []
+
+
+def test_metadata_names_the_field_and_the_way_out() -> None:
+    source = (
+        f'{V1}deny contains {{"msg": "no", "path": ["spec", "containers", 0, "image"], "remedy": "mend it"}} if true'
+    )
+    (only,) = judged(source)
+    assert only.field == ("spec", "containers", "[name=a]", "image")
+    assert only.remedy == "mend it"
+    assert only.origin is not None
+    assert only.origin.file == "app.yaml#spec.containers.0.image"
+
+
+def test_exceptions() -> None:
+    source = """package main
+deny_root contains "root" if true
+deny_tag contains "tag" if true
+deny contains "plain" if true
+exception contains ["root", ""] if input.metadata.name == "p"
+"""
+    assert sorted(said(judged(source))) == [
+        (CONTENT, INFO, "exempt from main.deny: plain"),
+        (CONTENT, INFO, "exempt from main.deny_root: root"),
+        (CONTENT, PROHIBIT, "tag"),
+    ]
+    assert len([one for one in judged(source, {**POD, "metadata": {"name": "q"}}) if one.severity == PROHIBIT]) == 3
+
+
+def test_version_0_of_the_language() -> None:
+    source = 'package main\ndeny[msg] { input.kind == "Pod"; msg := "no" }'
+    assert said(judged(source, version="v0")) == [(CONTENT, PROHIBIT, "no")]
+    (only,) = judged(source)
+    assert only.kind == ERROR
+    assert "version: v0" in only.message
+
+
+def test_files_of_one_rule_see_each_other_and_those_of_others_do_not() -> None:
+    def files(word: str) -> dict[str, str]:
+        return {
+            f"policy/{word}/a.rego": (
+                f'package main\nimport data.lib.texts\ndeny contains texts.word if true\nx := "{word}"'
+            ),
+            f"policy/{word}/lib.rego": 'package lib.texts\nword := concat("", [data.main.x, data.own.word])',
+            f"policy/{word}/data.yaml": f"own: {{word: '!{word}'}}",
+        }
+
+    jobs = [
+        job(
+            "rego",
+            {"files": [f"policy/{word}/a.rego", f"policy/{word}/lib.rego"], "data": f"policy/{word}/data.yaml"},
+            [object_at(POD)],
+            policy=files(word),
+        )
+        for word in ("one", "two")
+    ]
+    assert [said(found) for found in _rego.check(jobs)] == [
+        [(CONTENT, PROHIBIT, "one!one")],
+        [(CONTENT, PROHIBIT, "two!two")],
+    ]
+
+
+def test_packages() -> None:
+    policy = {
+        "policy/a.rego": 'package main\ndeny contains "a" if true',
+        "policy/b.rego": 'package kubernetes.images\ndeny contains "b" if true',
+        "policy/c.rego": "package lib\nx := 1",
+    }
+
+    def messages(**params: Any) -> list[str]:
+        (found,) = _rego.check([job("rego", {"files": list(policy), **params}, [object_at(POD)], policy=policy)])
+        return sorted(one.message for one in found)
+
+    assert messages() == ["a", "b"]
+    assert messages(packages=["kubernetes.images"]) == ["b"]
+    assert messages(packages="main") == ["a"]
+    assert "there is no package" in messages(packages=["other"])[0]
+    assert "nothing is checked" in messages(packages=["main", "lib"])[0]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "package main\ndeny contains msg if {",
+        "deny contains 1 if true",
+        "",
+        'package main\ndeny contains "x',
+        "package main\ndeny contains msg if msg := nothing(1)",
+        'package main\ndeny contains "x" if http.send({"method": "get", "url": "http://localhost"})',
+        'package main\ndeny contains "x" if opa.runtime().env.HOME',
+        'package main\ndeny contains "x" if time.now_ns() > 1',
+        'package main\nimport data.x\ndeny := "a" if true\ndeny := "b" if true',
+        "package main\ndeny contains 1 if data.main.deny",
+    ],
+)
+def test_what_cannot_be_compiled_or_evaluated_denies(source: str) -> None:
+    (only,) = judged(source)
+    assert (only.kind, only.severity) == (ERROR, PROHIBIT)
+    assert "policy/a.rego" in only.message or "conflict" in only.message
+    assert only.origin is not None
+    assert only.origin.file == "policy/a.rego"
+
+
+def test_a_call_that_fails_denies_unless_the_rule_says_otherwise() -> None:
+    source = f'{V1}deny contains "big" if to_number(input.metadata.name) > 1'
+    (only,) = judged(source)
+    assert (only.kind, only.severity) == (ERROR, PROHIBIT)
+    assert only.message.startswith("a call in the policy failed, so what it would say is not known: policy/a.rego:2: ")
+    assert judged(source, builtin_errors="ignore") == []
+    assert judged(source, {**POD, "metadata": {"name": "1"}}) == []
+
+
+def test_one_broken_rule_does_not_take_the_others_with_it() -> None:
+    policy = {
+        "policy/good.rego": 'package main\ndeny contains "no" if true',
+        "policy/bad.rego": "package main\ndeny contains msg if {",
+        "policy/worse.rego": 'package main\ndeny := "a" if true\ndeny := "b" if true',
+        "policy/call.rego": 'package main\ndeny contains "x" if to_number("x")',
+    }
+    jobs = [job("rego", path, [object_at(POD)], policy=policy) for path in policy]
+    good, bad, worse, call = _rego.check(jobs)
+    assert said(good) == [(CONTENT, PROHIBIT, "no")]
+    assert [one.kind for one in (*bad, *worse, *call)] == [ERROR, ERROR, ERROR]
+
+
+def test_errors_are_said_of_the_head_only_so_that_they_are_never_known_before() -> None:
+    jobs = [job("rego", "policy/none.rego", [object_at(POD)], side=side) for side in ("base", "head")]
+    base, head = _rego.check(jobs)
+    assert base == []
+    assert [one.kind for one in head] == [ERROR]
+
+
+def test_calls_that_fail_are_told_from_side_to_side() -> None:
+    source = {"policy/a.rego": f"{V1}deny contains input.metadata.name if to_number(input.metadata.name) > 1"}
+    sides = {"base": "x", "head": "5"}
+    jobs = [
+        job("rego", "policy/a.rego", [object_at({**POD, "metadata": {"name": name}})], policy=source, side=side)
+        for side, name in sides.items()
+    ]
+    base, head = _rego.check(jobs)
+    assert base == []
+    assert said(head) == [(CONTENT, PROHIBIT, "5")]
+
+
+def test_a_policy_that_never_ends_is_stopped() -> None:
+    numbers = "numbers.range(1, 1000000)"
+    slow = f"{V1}deny contains x if {{ some i in {numbers}; some j in {numbers}; x := i - j }}"
+    start = time.monotonic()
+    with pytest.raises(ContentError, match="not finished"):
+        _rego.check([job("rego", "policy/a.rego", [object_at(POD)], policy={"policy/a.rego": slow}, seconds=3)])
+    assert time.monotonic() - start < 30
+
+
+def test_opa_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_OPA", "/nowhere/opa")
+    with pytest.raises(ContentError, match="/nowhere/opa is not installed"):
+        judged(f'{V1}deny contains "x" if true')
+
+
+def test_values_that_are_no_json_are_an_error() -> None:
+    with pytest.raises(ContentError):
+        judged(f'{V1}deny contains "x" if true', {**POD, "spec": {"x": float("nan")}})
+
+
+def test_odd_texts_reach_the_policy_whole() -> None:
+    name = 'a"b\\c\n\N{SNOWMAN}'
+    obj = {**POD, "metadata": {"name": name, "annotations": {"data.x": "`", "${x}": "{"}}}
+    source = f'{V1}deny contains concat(" ", [input.metadata.name, k, v]) if some k, v in input.metadata.annotations'
+    assert sorted(one.message for one in judged(source, obj)) == sorted((f"{name} data.x `", f"{name} ${{x}} {{"))
+
+
+def test_a_thousand_objects_in_one_process() -> None:
+    many = [object_at({**POD, "metadata": {"name": f"p{number}"}}) for number in range(1000)]
+    source = f'{V1}deny contains input.metadata.name if endswith(input.metadata.name, "9")'
+    (found,) = _rego.check([job("rego", "policy/a.rego", many, policy={"policy/a.rego": source})])
+    assert len(found) == 100
+    assert all(one.subject is not None and one.subject.name == one.message for one in found)
+
+
+@pytest.mark.parametrize(
+    ("params", "count"),
+    [
+        ("policy/a.rego", 0),
+        (["policy/a.rego", "policy/b.rego"], 0),
+        ({"files": "policy/a.rego", "data": ["policy/d.yaml"], "version": "v0", "packages": ["a.b"]}, 0),
+        ({"files": "policy/a.rego", "builtin_errors": "ignore"}, 0),
+        (None, 1),
+        ([], 1),
+        ({}, 1),
+        ("a.rego", 1),
+        ("policy/../a.rego", 1),
+        ("policy/rego/", 1),
+        ({"files": "policy/a.rego", "version": "v2"}, 1),
+        ({"files": "policy/a.rego", "packages": ["a-b"]}, 1),
+        ({"files": "policy/a.rego", "packages": 1}, 1),
+        ({"files": "policy/a.rego", "data": {}}, 1),
+        ({"files": "policy/a.rego", "dat": 1}, 1),
+        ({"files": "policy/a.rego", "builtin_errors": True}, 1),
+    ],
+)
+def test_parameters(params: Any, count: int) -> None:
+    assert len(_rego.problems("rego", params)) == count
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "[1]"}, "data must be an object"),
+        ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "a: 1\na: 2"}, "is there already"),
+        ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "a: ["}, "is not YAML"),
+        ({"policy/a.rego": V1 + "deny contains 1 if true"}, "policy/d.yaml: cannot be read"),
+        ({"policy/a.rego": b"package main\n\xff", "policy/d.yaml": "a: 1"}, "is not UTF-8"),
+    ],
+)
+def test_files_that_cannot_be_used(files: dict[str, Any], message: str) -> None:
+    params = {"files": "policy/a.rego", "data": "policy/d.yaml"}
+    (found,) = _rego.check([job("rego", params, [object_at(POD)], policy=files)])
+    assert [(one.kind, message in one.message) for one in found] == [(ERROR, True)]
+
+
+def test_no_objects_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_OPA", "/nowhere/opa")
+    assert _rego.check([]) == []
+    assert objects("") == []
