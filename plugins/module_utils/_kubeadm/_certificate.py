@@ -61,7 +61,7 @@ class Certificate(Resource):
 
     def desired(self) -> Value:
         """The wanted names and a certificate that lasts."""
-        return {"sans": {name: True for name in self.wanted()}, "renewal": "not due"}
+        return {"sans": dict.fromkeys(self.wanted(), True), "renewal": "not due"}
 
     def changes(self, observed: Value) -> List[Change]:
         """None before the machine is a control plane: joining makes the certificates."""
@@ -109,7 +109,6 @@ class Certificate(Resource):
     def documents(self) -> List[Dict[str, Any]]:
         """The configuration at the version that runs."""
         return at_version(self.spec["config"], _observe.version(_observe.CONTROL_PLANE))
-
 
 
 def _aside(path: Path) -> Path:

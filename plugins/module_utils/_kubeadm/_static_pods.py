@@ -20,6 +20,8 @@ from ansible_collections.weft.platform.plugins.module_utils._resource import Res
 
 #: Flags of etcd that count only before its first start, and differ between members.
 ETCD_FIRST_START = ("--initial-cluster", "--initial-cluster-state")
+#: In memory: what is rendered holds nothing secret, but nobody needs it on a disk.
+RUN = "/run"
 #: Where kubeadm keeps the ClusterConfiguration, for machines that join.
 RECORD = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
 #: How long a component may take to be healthy again, in seconds.
@@ -71,7 +73,7 @@ class StaticPods(Resource):
 
     def rendered(self) -> Dict[str, str]:
         """Manifest texts by component, as kubeadm would write them."""
-        with tempfile.TemporaryDirectory(dir="/run", prefix="weft-") as folder:
+        with tempfile.TemporaryDirectory(dir=RUN, prefix="weft-") as folder:
             environment = {"KUBEADM_INIT_DRYRUN_DIR": folder}
             kubeadm(["init", "phase", "control-plane", "all", "--dry-run"], self.documents(), environment)
             if "etcd" in self.names():
@@ -203,4 +205,3 @@ def keep_first_start(name: str, text: str) -> str:
     if at is None:
         raise KubeadmError("kubeadm's manifest of etcd has no command")
     return "\n".join([*lines[: at + 1], *kept, *lines[at + 1 :]])
-

@@ -76,7 +76,10 @@ def node(one: Mapping[str, Any]) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": one["node_name"], "labels": {key: str(value) for key, value in one["node_labels"].items()}},
+        "metadata": {
+            "name": one["node_name"],
+            "labels": {key: str(value) for key, value in one["node_labels"].items()},
+        },
         "spec": {"taints": taints},
     }
 

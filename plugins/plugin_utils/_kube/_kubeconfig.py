@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def observe(wanted: Wanted, now: datetime | None = None) -> Value:
         return ABSENT
     certificate = _certificate((user or {}).get("client-certificate-data"))
     authority = _certificate((cluster or {}).get("certificate-authority-data"))
-    valid = certificate is not None and certificate.days_left(now or datetime.now(timezone.utc)) >= RENEW_DAYS
+    valid = certificate is not None and certificate.days_left(now or datetime.now(UTC)) >= RENEW_DAYS
     return {
         "server": (cluster or {}).get("server", ""),
         "user": certificate.common_name if certificate else "",

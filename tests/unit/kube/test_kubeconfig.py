@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def test_merging_keeps_everything_else(tmp_path: Path) -> None:
 def test_other_clusters_are_not_overwritten(tmp_path: Path) -> None:
     want = wanted(tmp_path / "c")
     want.file.write_text(yaml.safe_dump(OTHER))
-    with pytest.raises(KubeError, match="holds other clusters .old.: set cluster_kubeconfig_merge"):
+    with pytest.raises(KubeError, match=r"holds other clusters .old.: set cluster_kubeconfig_merge"):
         _kubeconfig.changes(want, NOW)
 
 
@@ -130,5 +130,5 @@ def test_the_door_compares_first_and_writes_when_it_is_given_a_kubeconfig(tmp_pa
     planned = _kubeconfig.run(arguments, check=True)
     made = _kubeconfig.run({**arguments, "kubeconfig": NEW}, check=False)
     assert planned["changes"] == made["changes"] and made["changed"]
-    assert datetime.now(timezone.utc) < READ.not_after - timedelta(days=30), "the recorded certificate has ended"
+    assert datetime.now(UTC) < READ.not_after - timedelta(days=30), "the recorded certificate has ended"
     assert _kubeconfig.run(arguments, check=False)["needed"] is False

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _x509
@@ -32,7 +32,7 @@ def test_reads_names_end_and_public_key() -> None:
     assert found.common_name == "weft:ada"
     assert found.organizations == ("weft:cluster-operators", "weft:readers")
     assert found.sans == ("kubernetes", "api.example.org", "192.0.2.10", "2001:db8::10")
-    assert found.not_after == datetime(2036, 11, 20, 9, 39, 40, tzinfo=timezone.utc)
+    assert found.not_after == datetime(2036, 11, 20, 9, 39, 40, tzinfo=UTC)
     assert found.public_key == "sha256:de88ee05106af69f73b1917f2ce9a06572b0a3d9360fbf4004da370dfb315592"
 
 
@@ -43,7 +43,8 @@ def test_days_left_go_below_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "text", "year"), [(0x17, b"491231235959Z", 2049), (0x17, b"500101000000Z", 1950), (0x18, b"20500101000000Z", 2050)]
+    ("tag", "text", "year"),
+    [(0x17, b"491231235959Z", 2049), (0x17, b"500101000000Z", 1950), (0x18, b"20500101000000Z", 2050)],
 )
 def test_both_kinds_of_time(tag: int, text: bytes, year: int) -> None:
     assert _x509._time(tag, text).year == year

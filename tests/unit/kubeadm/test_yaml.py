@@ -56,7 +56,7 @@ def test_a_manifest_as_kubeadm_writes_it() -> None:
         "a: 1\nb: -2\nc: 1.5\nd: true\ne: null\nf: ~\ng: ''\n",
         "a:\n- b: 1\n  c:\n  - d\n  - e\n- f\n",
         "a:\n  - - 1\n    - 2\n  - []\n  - {}\n",
-        'a: "x\\ty \\u00e9"\nb: \'it\'\'s\'\n',
+        "a: \"x\\ty \\u00e9\"\nb: 'it''s'\n",
         "a: one\n  two\n  three\nb: 2\n",
         "a: |\n  first\n    second\n\n  third\nb: x\n",
         "a: |-\n  only\n",
@@ -72,7 +72,9 @@ def test_agrees_with_a_full_reader(text: str) -> None:
     assert _yaml.load(text) == yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("text", ["a: [1, 2]\n", "a: &x 1\n", "a: !!str 1\n", "a: >\n  b\n", "\ta: 1\n", "a: 1\na: 2\n"])
+@pytest.mark.parametrize(
+    "text", ["a: [1, 2]\n", "a: &x 1\n", "a: !!str 1\n", "a: >\n  b\n", "\ta: 1\n", "a: 1\na: 2\n"]
+)
 def test_refuses_what_it_does_not_know(text: str) -> None:
     with pytest.raises(_yaml.YamlError):
         _yaml.load(text)
@@ -83,8 +85,10 @@ VALUES = st.recursive(
     | st.booleans()
     | st.integers(-(10**6), 10**6)
     | st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=120),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text("abcdefgh./-_", min_size=1, max_size=12), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text("abcdefgh./-_", min_size=1, max_size=12), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -100,4 +104,7 @@ def test_reads_back_what_a_full_writer_wrote(value: object) -> None:
 
 
 def test_flags_of_a_command() -> None:
-    assert _yaml.flags(["etcd", "--a=1", "--b", "--c=x=y", "--a=2"]) == ("etcd", {"--a": ["1", "2"], "--b": "", "--c": "x=y"})
+    assert _yaml.flags(["etcd", "--a=1", "--b", "--c=x=y", "--a=2"]) == (
+        "etcd",
+        {"--a": ["1", "2"], "--b": "", "--c": "x=y"},
+    )
