@@ -195,10 +195,11 @@ class Member(Resource):
         with memory_file(stream(documents)) as config:
             # The shell lives on when this process is killed, and so does the lock, which it inherits.  super-admin.conf
             # is the one identity that the cluster cannot revoke; kubeadm can make it again when it is ever needed.
-            script = 'kubeadm "$1" --config "$2" && rm -f "$3" "$4" && sync'
-            unrevocable = str(ETC / "super-admin.conf")
+            # The kubelet's settings are kept from others, as CIS 4.1.9 wants.
+            script = 'kubeadm "$1" --config "$2" && { chmod 600 "$5" 2>&- || :; } && rm -f "$3" "$4" && sync'
+            unrevocable, settings = str(ETC / "super-admin.conf"), str(_observe.KUBELET / "config.yaml")
             done = subprocess.run(
-                ["sh", "-c", script, "sh", action, path_of(config), unrevocable, str(_observe.MARKER)],
+                ["sh", "-c", script, "sh", action, path_of(config), unrevocable, str(_observe.MARKER), settings],
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

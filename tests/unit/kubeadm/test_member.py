@@ -99,7 +99,9 @@ def test_facts_of_a_control_plane(machine: Machine) -> None:
 
 def test_a_worker_joins_and_no_secret_stays_on_the_disk(machine: Machine) -> None:
     machine.behave(f"cp {machine.notes}/discovery {machine.notes}/seen")
+    (machine.kubelet / "config.yaml").write_text("{}")
     worker(credentials=SECRET).apply([])
+    assert (machine.kubelet / "config.yaml").stat().st_mode & 0o777 == 0o600
     (config,) = machine.config
     path = config["discovery"]["file"]["kubeConfigPath"]
     assert path.startswith("/proc/self/fd/") and "certificateKey" not in json.dumps(config)
