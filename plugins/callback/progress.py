@@ -57,7 +57,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
         self.marks = _progress.UNICODE if can_draw else _progress.ASCII
         self.lock = threading.RLock()
         self.pid = os.getpid()
-        self.failures: list[str] = []
+        self.broken: set[str] = set()
+        self.left_out: dict[str, None] = {}
         if self.is_terminal:
             self._wrap_display()
             threading.Thread(target=self._animate, daemon=True).start()
@@ -124,6 +125,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
     def v2_runner_on_ok(self, result: Any) -> None:
         """A machine is done with a task; what the task says to people is shown."""
         self._finish(result, _progress.DONE)
+        self._handle_warnings(result._result)
         task = result._task.action
         if task in ("debug", "ansible.builtin.debug", "weft.platform.record"):
             said = result._result.get("msg", "")
@@ -138,7 +140,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """A failure in full; one that the playbook deals with itself is its own to tell."""
-        self._finish(result, _progress.DONE if ignore_errors else _progress.FAILED)
+        self._handle_warnings(result._result)
+        is_own = not (ignore_errors or result._task.run_once)
+        self._finish(result, _progress.FAILED if is_own else _progress.DONE)
+        if result._task.run_once and not ignore_errors:
+            # What runs once is about the cluster; the machine that it ran for has no part in it.
+            self.broken.add(result._host.get_name())
+            if self.phase is not None:
+                self.phase.is_broken = True
         if not ignore_errors:
             self._display.display("")
             self._display.display(self._failure(result), color="red")
@@ -147,7 +156,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """A machine that is down is named; why, says the plan."""
         self._finish(result, _progress.UNREACHABLE)
-        if not result._task.ignore_unreachable:
+        if result._task.ignore_unreachable:
+            self.left_out[result._host.get_name()] = None
+        else:
             self._display.display(f"{result._host.get_name()}: {result._result.get('msg', 'unreachable')}", color="red")
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
@@ -155,10 +166,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
         self._end_phase()
         hosts = sorted(stats.processed)
         summaries = {name: stats.summarize(name) for name in hosts}
-        failed = [name for name in hosts if summaries[name]["failures"]]
+        failed = [name for name in hosts if summaries[name]["failures"] and name not in self.broken]
         gone = [name for name in hosts if summaries[name]["unreachable"]]
-        line = _progress.farewell(time.monotonic() - self.began, len(hosts), failed, gone)
-        self._display.display(f"\n{line}", color="red" if failed or gone else "green")
+        left_out = list(self.left_out)
+        line = _progress.farewell(time.monotonic() - self.began, len(hosts), failed, gone, bool(self.broken), left_out)
+        good = "yellow" if left_out else "green"
+        self._display.display(f"\n{line}", color="red" if failed or gone or self.broken else good)
 
     def _finish(self, result: Any, state: str) -> None:
         with self.lock:
@@ -168,7 +181,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
 
     def _failure(self, result: Any) -> str:
         found = result._result
-        head = f"{result._host.get_name()}: {result._task.get_name().split(' : ')[-1]}"
+        head = str(result._task.get_name().split(" : ")[-1])
+        if not result._task.run_once:
+            head = f"{result._host.get_name()}: {head}"
         if found.get("_ansible_no_log") or "censored" in found:
             return f"{head}\n  failed; the output is hidden, as it may hold secrets (no_log)"
         said = [str(found.get(key) or "").strip() for key in ("msg", "module_stderr", "stderr")]

@@ -105,7 +105,7 @@ class Plan:
 
     machines     by inventory name: role and state ("observed", "unreachable", "failed")
     changes      of all machines and of the cluster
-    problems     as JSON objects
+    problems     as JSON objects; news are the warnings that the check of the inventory has not shown before
     stages       who does what in the run
     counts       Changes by machine and stage
     """
@@ -114,6 +114,7 @@ class Plan:
     machines: dict[str, dict[str, str]] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    news: list[Problem] = field(default_factory=list)
     stages: Mapping[str, Any] = field(default_factory=dict)
     counts: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
@@ -164,9 +165,10 @@ def plan(variables: Variables, templar: Templar, arguments: Mapping[str, Any], i
         "files": files,
         "report": "\n\n".join(filter(None, [table, "\n".join(sentences)])),
     }
-    if found.has_errors:
-        result.update(failed=True, msg=_report.problems(found.problems, "The plan") + "\n\nNothing was changed.")
-    return result
+    if not found.has_errors:
+        return {**result, "warnings": [_report.sentence(problem) for problem in found.news]}
+    text = _report.problems(found.problems, "The plan") + "\n\nNothing was changed."
+    return {**result, "failed": True, "msg": text}
 
 
 def observed(variables: Variables) -> dict[str, Mapping[str, Any]]:
@@ -213,7 +215,9 @@ def join(
             out.changes += [Change.from_json(change) for change in result.get("changes") or []]
             out.problems += _beside_problems(name, result)
     out.problems += [{"severity": "error", **plain(problem)} for problem in stages.get("problems") or []]
-    checked = [*_inventory.check_facts(inventory_, seen), *_inventory.check(inventory_, _inventory.options(), versions)]
+    out.problems += [problem.to_json() for problem in _inventory.check_facts(inventory_, seen)]
+    out.news = [problem for problem in out.problems if problem.get("severity") == "warning"]
+    checked = _inventory.check(inventory_, _inventory.options(), versions)
     out.problems += [problem.to_json() for problem in checked]
     out.problems.sort(key=lambda problem: problem.get("severity", "error") != "error")
     return out

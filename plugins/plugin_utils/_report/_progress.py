@@ -42,6 +42,8 @@ class Phase:
     states   state by machine, for those that did something
     changed  machines on which something changed
     tasks    what each machine works on
+    before   what the machines that work now were before
+    is_broken  something failed that belongs to no machine
     """
 
     name: str
@@ -49,11 +51,14 @@ class Phase:
     states: dict[str, str] = field(default_factory=dict)
     changed: dict[str, None] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)
+    before: dict[str, str] = field(default_factory=dict)
+    is_broken: bool = False
 
     def start(self, machine: str, task: str) -> None:
         """A machine begins a task."""
         self.tasks[machine] = task
         if self.states.get(machine) not in (FAILED, UNREACHABLE):
+            self.before[machine] = self.states.get(machine, "")
             self.states[machine] = WORKING
 
     def finish(self, machine: str, state: str, changed: bool = False) -> None:
@@ -68,7 +73,10 @@ class Phase:
         """A machine had nothing to do; if it did nothing before in the phase either, it is no part of it."""
         self.tasks.pop(machine, None)
         if self.states.get(machine) == WORKING:
-            del self.states[machine]
+            if self.before.get(machine):
+                self.states[machine] = self.before[machine]
+            else:
+                del self.states[machine]
 
     def of(self, state: str) -> list[str]:
         """Machines in a state."""
@@ -99,7 +107,7 @@ class Phase:
             parts.append(f"failed: {names(failed)}")
         if gone:
             parts.append(f"unreachable: {names(gone)}")
-        mark = marks.failed if failed else marks.unreachable if gone else marks.done
+        mark = marks.failed if failed or self.is_broken else marks.unreachable if gone else marks.done
         return f"{mark} {self.name:28} {clock(now - self.began):>7}   {', '.join(parts)}"
 
 
@@ -111,12 +119,30 @@ def clock(seconds: float) -> str:
     return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"
 
 
-def farewell(seconds: float, machines: int, failed: Sequence[str], unreachable: Sequence[str]) -> str:
-    """The last line of a run."""
+def farewell(
+    seconds: float,
+    machines: int,
+    failed: Sequence[str],
+    unreachable: Sequence[str],
+    is_broken: bool = False,
+    left_out: Sequence[str] = (),
+) -> str:
+    """The last line of a run.
+
+    Args:
+        seconds: that it took.
+        machines: number of all.
+        failed: machines on which a task failed.
+        unreachable: machines that were lost.
+        is_broken: something failed that belongs to no machine.
+        left_out: machines that could not be reached, which did not end the run.
+    """
     parts = [f"failed: {names(failed)}"] if failed else []
     if unreachable:
         parts.append(f"unreachable: {names(unreachable)}")
-    if not parts:
-        return f"Done in {clock(seconds)}: {plural(machines, 'machine')}."
+    if not parts and not is_broken:
+        without = f", without {names(left_out)}, which could not be reached" if left_out else ""
+        return f"Done in {clock(seconds)}: {plural(machines, 'machine')}{without}."
     what = "; ".join(parts)
-    return f"Not done, after {clock(seconds)}. {what[0].upper()}{what[1:]}. Mend what is said above and run again."
+    told = f" {what[0].upper()}{what[1:]}." if what else ""
+    return f"Not done, after {clock(seconds)}.{told} Mend what is said above and run again."

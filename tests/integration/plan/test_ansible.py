@@ -97,8 +97,10 @@ def play(folder: Path, more: str = "", *arguments: str, callback: str = "weft.pl
 
 
 def test_a_good_inventory_is_planned(tmp_path: Path) -> None:
-    code, text = play(tmp_path)
+    code, text = play(tmp_path, "dns_what: 1\n")
     assert code == 0, text
+    flat = " ".join(text.split())
+    assert f"[WARNING]: group_vars/cluster.yml:{CLUSTER.count(chr(10)) + 1}: dns_what is no variable of this" in flat
     assert "cp1, w1, w2  (1 control plane, 2 workers)\n  ~ sysctl  vm.swappiness  60 -> 10" in text
     assert "3 machines, 3 changes: 3 changed" in text
     assert "3 to prepare, 3 changes" in text

@@ -168,6 +168,7 @@ def test_a_machine_that_is_down_is_named_and_left_out() -> None:
     assert found["unreachable_hosts"] == ["w1"] and "unreachable, and left out: w1" in found["summary"]
     (problem,) = found["problems"]
     assert problem["severity"] == "warning" and "No route to host" in problem["message"]
+    assert found["warnings"] == [f"{problem['message']}. {problem['remedy']}"]
 
 
 @pytest.mark.parametrize(

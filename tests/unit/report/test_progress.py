@@ -73,12 +73,14 @@ def test_a_phase_with_nothing_to_do_says_nothing() -> None:
     assert found.end(11.0, UNICODE) == ""
     found.start("cp1", "one")
     found.finish("cp1", DONE)
+    found.start("cp1", "two")
     found.skip("cp1")
-    assert found.end(11.0, UNICODE)
+    assert found.end(11.0, UNICODE).endswith("1 machine")
 
 
 def test_farewell() -> None:
     assert farewell(63, 5, [], []) == "Done in 63 s: 5 machines."
+    assert farewell(63, 5, [], [], False, ["w1"]) == "Done in 63 s: 5 machines, without w1, which could not be reached."
     assert farewell(63, 5, ["W1"], ["cp1"]) == (
         "Not done, after 63 s. Failed: W1; unreachable: cp1. Mend what is said above and run again."
     )
@@ -92,7 +94,9 @@ class Named:
 
     def __init__(self, name: str, **rest: Any) -> None:
         self.name = name
-        self.__dict__.update({"action": "x", "check_mode": False, "ignore_unreachable": False, **rest})
+        self.__dict__.update(
+            {"action": "x", "check_mode": False, "ignore_unreachable": False, "run_once": False, **rest}
+        )
 
     def get_name(self) -> str:
         return self.name
@@ -127,6 +131,17 @@ def test_plugin_tells_a_failure_once_and_in_full(plugin: tuple[CallbackModule, l
     said.clear()
     made.v2_runner_on_failed(Result({"msg": "the plan tells"}), ignore_errors=True)
     assert said == []
+
+
+def test_what_fails_once_is_no_machine_s_failure(plugin: tuple[CallbackModule, list[str]]) -> None:
+    made, said = plugin
+    made.v2_runner_on_failed(Result({"msg": "The plan: 1 error."}, Named("Plan", run_once=True)))
+    assert said[1] == "Plan\n  The plan: 1 error."
+    stats = AggregateStats()
+    stats.increment("failures", "w1")
+    made.v2_playbook_on_stats(stats)
+    assert said[3].startswith((UNICODE.failed, ASCII.failed)) and said[3].endswith("1 machine")
+    assert said[4] == "\nNot done, after 0.0 s. Mend what is said above and run again."
 
 
 @pytest.mark.parametrize("mark", [{"_ansible_no_log": True}, {"censored": "hidden"}])
