@@ -161,11 +161,14 @@ def run_record(task: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "record.json").write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
     unfinished = {**found.failed, **dict.fromkeys(found.unreachable, "could not be reached")}
-    out = {**found.to_json(), "changed": False}
     if unfinished:
         words = "; ".join(f"{name}: {why}" for name, why in unfinished.items())
-        return {**out, "failed": True, "msg": f"{len(unfinished)} of {len(machines)} machines are not done. {words}"}
-    return {**out, "msg": f"{len(found.changes)} changes on {len(machines)} machines"}
+        return {
+            "failed": True,
+            "unfinished": unfinished,
+            "msg": f"{len(unfinished)} of {len(machines)} machines are not done. {words}",
+        }
+    return {**found.to_json(), "changed": False, "msg": f"{len(found.changes)} changes on {len(machines)} machines"}
 
 
 def cluster_objects(variables: Variables, templar: Templar, newcomers: list[str], which: str) -> list[dict[str, Any]]:

@@ -33,6 +33,8 @@ PATHS = (
     "/opt/containerd",
     "/opt/nri",
     "/etc/nri",
+    "/etc/systemd/logind.conf.d",
+    "/etc/systemd/logind.conf.d/99-kubelet.conf",
     "/run/containerd",
     "/run/flannel",
     "/run/kubernetes",

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -99,7 +99,19 @@ def _problems(
                 "remedy": "bring its control planes back or restore them; to begin anew, destroy the cluster first",
             }
         ]
-    return []
+    return [*_versions(observed)]
+
+
+def _versions(observed: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+    """An apply keeps versions: moving them has an order that Kubernetes demands (version skew policy)."""
+    for machine, result in observed.items():
+        for change in result.get("changes", []):
+            if change["subject"]["type"] in MEMBERSHIP and change["field"] == ["version"]:
+                yield {
+                    "check": "version",
+                    "message": f"{machine} runs {change.get('before')} and the lock file wants {change.get('after')}",
+                    "remedy": "apply does not move versions: put cluster_kubernetes_version and the lock file back",
+                }
 
 
 def _is_member(result: Mapping[str, Any]) -> bool:

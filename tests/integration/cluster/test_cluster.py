@@ -301,6 +301,7 @@ def test_what_was_changed_behind_our_back_is_seen_and_mended(lab: Lab) -> None:
         ("Deployment.apps", "kube-system/coredns"),
         ("sysctl", "net.ipv4.ip_forward"),
         ("file", "/etc/containerd/config.toml"),
+        ("unit", "containerd.service"),
     }
     lab.apply()
     assert lab.plan() == []

@@ -14,7 +14,9 @@ def change(name: str, after: Any = 1) -> dict[str, Any]:
 
 
 def test_a_run_that_made_its_plan() -> None:
-    found = record([change("a"), change("b")], {"m": [{}, {"changes": [change("a")]}, {"changes": [change("b")]}]}, ["m"])
+    found = record(
+        [change("a"), change("b")], {"m": [{}, {"changes": [change("a")]}, {"changes": [change("b")]}]}, ["m"]
+    )
     assert found.changes == [change("a"), change("b")]
     assert not found.missing + found.unplanned + found.unreachable
     assert not found.failed

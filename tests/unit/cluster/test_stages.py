@@ -11,7 +11,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._cluster._stages imp
 
 
 def seen(*types: str, member: str = "", healthy: bool = False) -> dict[str, Any]:
-    changes = [{"subject": {"type": kind, "name": "x"}} for kind in types]
+    changes: list[dict[str, Any]] = [{"subject": {"type": kind, "name": "x"}, "field": []} for kind in types]
     counts = {
         "prepare": len([kind for kind in types if kind == "file"]),
         "member": len([kind for kind in types if kind != "file"]),
@@ -59,3 +59,12 @@ def test_a_changed_argument_touches_the_control_plane_only() -> None:
 )
 def test_a_cluster_that_may_exist_is_not_made_again(observed: dict[str, Any], check: str) -> None:
     assert [problem["check"] for problem in stages(observed, ["a", "b"], ["w"]).problems] == [check]
+
+
+def test_a_version_that_differs_is_a_problem_and_not_a_change() -> None:
+    observed = {"a": seen(member="control_plane", healthy=True), "w": seen("worker", member="worker")}
+    observed["w"]["changes"][0].update(field=["version"], before="v1.36.3", after="v1.37.2")
+    problems = stages(observed, ["a"], ["w"]).problems
+    assert [(one["check"], one["message"]) for one in problems] == [
+        ("version", "w runs v1.36.3 and the lock file wants v1.37.2")
+    ]
