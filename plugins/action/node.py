@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -27,4 +28,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         except (ArtifactError, KeyError) as error:
             raise AnsibleActionFail(str(error)) from error
         result: dict[str, Any] = self._execute_module("weft.platform.node", arguments, task_vars=variables)
+        if result.get("facts"):
+            result["facts"]["received"] = time.time()  # what the machine's clock is held against
         return result

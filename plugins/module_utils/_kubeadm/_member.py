@@ -95,12 +95,12 @@ class Member(Resource):
         if found.role != self.role:
             raise KubeadmError(
                 f"{name} is a {found.role.replace('_', ' ')} and shall be a {self.role.replace('_', ' ')}: take it out "
-                "with weft.platform.remove_node, then apply"
+                "with weft.platform.destroy --limit, then apply"
             )
         if found.name != name:
             raise KubeadmError(
                 f"{name} is in the cluster under the name {found.name}: set node_name to it, or take the machine out "
-                "with weft.platform.remove_node, then apply"
+                "with weft.platform.destroy --limit, then apply"
             )
         return {"role": found.role, "version": found.version}
 
@@ -136,7 +136,7 @@ class Member(Resource):
         if found.version != str(self.spec["version"]):
             raise KubeadmError(
                 f"{self.spec['name']} runs {found.version or 'an unknown version'} and {self.spec['version']} is "
-                "wanted: run weft.platform.upgrade"
+                "wanted: apply does not move versions, put cluster_kubernetes_version and lock.yml back"
             )
 
     def resumes(self, found: _observe.Membership) -> bool:

@@ -61,7 +61,7 @@ def node(
     return {
         "name": this.name,
         "resources": [spec for spec in resources if spec["stage"] in stages],
-        "preflight": _desired.preflight(this, peers(variables)) if whole else {},
+        "preflight": _desired.preflight(this, lock, peers(variables)) if whole else {},
     }
 
 

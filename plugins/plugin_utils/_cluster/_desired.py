@@ -232,7 +232,8 @@ def _firewall(machine: Machine) -> list[Spec]:
         ports.insert(0, f"{machine.settings['cluster_endpoint_port']}/tcp")
         if machine.settings["cluster_endpoint_port"] != 6443:
             ports.insert(0, "6443/tcp")
-    return [{"type": "firewall", "ports": ports}]
+    # Pods of other machines come with their own addresses.
+    return [{"type": "firewall", "ports": ports, "sources": [machine.settings["cluster_pod_cidr"]]}]
 
 
 def _images(machine: Machine, lock: Mapping[str, Any]) -> list[Spec]:
@@ -274,7 +275,7 @@ def _wanted(name: str, settings: Mapping[str, Any]) -> bool:
     return not (name == "etcd" and settings["cluster_etcd"].get("endpoints"))
 
 
-def preflight(machine: Machine, control_planes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def preflight(machine: Machine, lock: Mapping[str, Any], control_planes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What to check on a machine before anything is changed.
 
     Args:
@@ -293,6 +294,9 @@ def preflight(machine: Machine, control_planes: Sequence[Mapping[str, Any]]) -> 
     return {
         **wanted,
         "role": machine.role,
+        "architecture": lock["architecture"],
+        # The kernel that kube-proxy's nftables mode asks for (Kubernetes "Virtual IPs and Service Proxies").
+        "kernel": "5.13" if machine.settings["proxy_mode"] == "nftables" else "",
         "peers": peers,
         "cgroup_v1": machine.settings["node_kubelet_config"].get("failCgroupV1") is False,
     }

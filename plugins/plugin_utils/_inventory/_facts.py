@@ -245,7 +245,7 @@ def _membership(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[P
         if live and wanted and live != wanted:
             finding = Finding(
                 f"{machine.host.name} is the node {live}; its node_name cannot become {wanted}",
-                "Set it back, or remove the machine with weft.platform.remove_node and add it again.",
+                "Set it back, or remove the machine with weft.platform.destroy --limit and add it again.",
             )
             yield inventory.problem(machine.host, "node_name", finding)
         if machine.kubernetes.get("ca_hash"):
@@ -276,7 +276,7 @@ def _versions(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Pro
         yield Problem(
             "error",
             f"control planes run minors {_text(oldest)} and {_text(newest)}, more than one apart",
-            "Finish the upgrade with weft.platform.upgrade before anything else.",
+            "Finish the upgrade with kubeadm before anything else; apply does not move versions.",
         )
     for machine in machines:
         kubelet = _minor(machine.kubernetes.get("kubelet"))
@@ -285,7 +285,7 @@ def _versions(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Pro
             yield Problem(
                 "error",
                 f"the kubelet of {machine.host.name} is {_text(kubelet)}, the API server {_text(oldest)}",
-                f"Kubelets may be up to {KUBELET_SKEW} minors older and never newer: run weft.platform.upgrade.",
+                f"Kubelets may be up to {KUBELET_SKEW} minors older and never newer: upgrade it with kubeadm.",
                 subject=machine.host.name,
             )
 
@@ -296,7 +296,7 @@ def _other_minor(wanted: tuple[int, int], live: tuple[int, int]) -> Finding:
         return Finding(message, f"Kubernetes cannot go back a minor: set it to {_text(live)}, or restore a backup.")
     if wanted[1] - live[1] > 1:
         return Finding(message, f"Upgrade one minor at a time: first to {live[0]}.{live[1] + 1}.")
-    return Finding(message, "Take the cluster there with weft.platform.upgrade; apply changes no minor.")
+    return Finding(message, "Set it back: apply does not move versions; upgrade with kubeadm first.")
 
 
 def _minor(version: Any) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -175,14 +176,18 @@ class Lab:
         seen = ""
         begin = time.monotonic()
         assert process.stdout is not None
-        for line in process.stdout:
-            seen += line
-            if sign in line or time.monotonic() - begin > timeout:
-                break
+        try:
+            for line in process.stdout:
+                seen += line
+                if sign in line or time.monotonic() - begin > timeout:
+                    break
+            time.sleep(2)  # into the task
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
         assert sign in seen, seen[-4000:]
-        time.sleep(2)  # into the task
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
         return seen
 
     def plan(self) -> list[dict[str, Any]]:

@@ -39,19 +39,20 @@ def untouched(lab: Lab, machine: str) -> bool:
 
 def test_every_problem_of_an_inventory_is_told_at_once_with_its_place(lab: Lab) -> None:
     good = (lab.inventory / "hosts.yml").read_text()
-    lab.edit(
-        lambda data: data["vars"].update(
-            cluster_pod_cidr="10.96.0.0/16",
-            cluster_dns_domian="x",
-            cluster_kubernetes_version="1.20",
-            proxy_mode="ipvs",
-        )
-    )
+
+    def spoil(data: dict[str, Any]) -> None:
+        wrong = {"cluster_pod_cidr": "10.96.0.0/16", "cluster_dns_domian": "x", "cluster_endpoint_provider": "haproxy"}
+        data["vars"].update(wrong)
+        for group in data["children"]["cluster"]["children"].values():
+            for own in group["hosts"].values():
+                own["cluster_kubernetes_version"] = "1.20"
+
+    lab.edit(spoil)
     run = lab.play("plan")
-    assert run.code != 0
-    for word in ("cluster_pod_cidr", "cluster_dns_domian", "cluster_dns_domain", "1.20", "proxy_mode", "hosts.yml:"):
-        assert word in run.text, f"{word} is missing:\n{run.text}"
     (lab.inventory / "hosts.yml").write_text(good)
+    assert run.code != 0
+    for word in ("cluster_pod_cidr", "cluster_dns_domian", "cluster_dns_domain", "1.20", "haproxy", "hosts.yml:"):
+        assert word in run.text, f"{word} is missing:\n{run.text}"
     assert untouched(lab, "flt-cp1")
 
 

@@ -147,7 +147,9 @@ def test_registries_keep_their_credentials_secret() -> None:
 
 def test_every_machine_must_reach_the_other_control_planes() -> None:
     peers = [{"name": "m1", "address": "192.0.2.1"}, {"name": "m2", "address": "192.0.2.2"}]
-    assert [peer["name"] for peer in preflight(machine(CONTROL_PLANE), peers)["peers"]] == ["m2"]
+    assert [peer["name"] for peer in preflight(machine(CONTROL_PLANE), {"architecture": "amd64"}, peers)["peers"]] == [
+        "m2"
+    ]
 
 
 def test_a_proxy_becomes_a_drop_in_and_none_becomes_nothing() -> None:

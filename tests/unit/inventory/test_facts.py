@@ -123,7 +123,7 @@ def test_machines_without_facts_are_no_part_of_it() -> None:
         (
             {"cp1": {"kubernetes": {**MEMBER, "version": "v1.36.3", "kubelet": "v1.36.3"}}},
             {},
-            "cluster_kubernetes_version is 1.37, the cluster runs 1.36 -> Take the cluster there with",
+            "cluster_kubernetes_version is 1.37, the cluster runs 1.36 -> Set it back: apply does not move",
         ),
         (
             {"cp1": {"kubernetes": {**MEMBER, "version": "v1.35.4", "kubelet": "v1.35.4"}}},
