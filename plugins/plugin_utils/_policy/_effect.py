@@ -91,6 +91,20 @@ class Effect(NamedTuple):
         return leaves(change.before, change.after, self.root + change.field)
 
 
+class Quiet(NamedTuple):
+    """What takes another place in the files and changes nothing by it.
+
+    It is no change, unless other rules hold where it is now: or else a first change could carry something, unjudged, to
+    where its author may do more, for a second one.  Then `effects` are judged.
+
+    before, after  the files that said it before, and that say it now
+    """
+
+    effects: tuple[Effect, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
 class Layout(NamedTuple):
     """Where things are in the repository.
 

@@ -15,6 +15,7 @@ import select
 import subprocess  # nosec: fixed commands, no shell
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple, Protocol, Self
 
@@ -165,6 +166,16 @@ class Repository:
         """End Git and remove the borrowed directory."""
         self._stop()
         _remove(self._home)
+
+    @contextmanager
+    def directory(self, name: str) -> Iterator[str]:
+        """A directory that only we can read, for as long as it is needed."""
+        path = os.path.join(self._home, name)
+        os.mkdir(path, 0o700)
+        try:
+            yield path
+        finally:
+            _remove(path)
 
     # -- objects ------------------------------------------------------------------------------------------------
 

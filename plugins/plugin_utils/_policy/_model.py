@@ -323,6 +323,7 @@ class Verdict(NamedTuple):
 
     def to_json(self) -> dict[str, Value]:
         """A JSON object; secrets are masked; the same inputs give the same object."""
+        place = {id(change): index for index, change in enumerate(self.changes)}
         return {
             "permitted": self.permitted,
             "judged": self.judged,
@@ -337,8 +338,9 @@ class Verdict(NamedTuple):
             "findings": [finding.to_json() for finding in self.findings],
             "changes": [change.to_json() for change in self.changes],
             "permissions": [
-                {"change": index, "rules": list(one.rules), "roles": list(one.roles)}
-                for index, one in enumerate(self.permissions)
+                {"change": place[id(one.change)], "rules": list(one.rules), "roles": list(one.roles)}
+                for one in self.permissions
+                if id(one.change) in place
             ],
             "deltas": [
                 {"direction": delta.direction, "message": delta.message, "origin": str(delta.origin or "")}

@@ -87,6 +87,11 @@ def _kustomization(tree: Files, directory: str) -> str:
     return (f"{directory}/{found}" if directory else found) if found else ""
 
 
+def is_input(tree: Files, path: str) -> bool:
+    """Whether a file lies where Kustomize or Helm may take it in."""
+    return any(CHART in tree.names(one) or _kustomization(tree, one) for one in _above(path))
+
+
 def _kustomized(before: Files, after: Files, directories: set[str], layout: Layout) -> set[str]:
     graphs = [references(tree) for tree in (before, after)]
     known = graphs[0].keys() | graphs[1].keys()

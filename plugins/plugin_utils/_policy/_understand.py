@@ -9,14 +9,20 @@ Effect on the path itself.  What was not understood is opaque: it may be anythin
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Value
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _roots
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect, Layout, in_order, path_effect
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
+    Effect,
+    Layout,
+    Quiet,
+    in_order,
+    path_effect,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import (
     LINK,
     SUBMODULE,
@@ -59,19 +65,11 @@ _NOT_AN_INVENTORY = (
 
 
 class Object(NamedTuple):
-    """An object that changes: both sides, its environment, the directory that was rendered ("" for a plain file)."""
+    """An object that changes: both sides, its Effect, the directory that was rendered ("" for a plain file)."""
 
     pair: Pair
-    environment: str
+    effect: Effect
     reach: str
-
-
-class Move(NamedTuple):
-    """An object that is the same in another file: no change, unless other rules hold there."""
-
-    pair: Pair
-    environment: str
-    effects: tuple[Effect, Effect]
 
 
 class Understanding(NamedTuple):
@@ -79,16 +77,18 @@ class Understanding(NamedTuple):
 
     effects       all of it, in a fixed order
     objects       the Kubernetes objects that come, go or change
-    moves         the objects that only move
+    quiet         what only takes another place
     findings      what is invalid, and what could not be judged
     environments  inventories that are touched
+    layout        where things are, with the environments that there are
     """
 
     effects: tuple[Effect, ...]
     objects: tuple[Object, ...]
-    moves: tuple[Move, ...]
+    quiet: tuple[Quiet, ...]
     findings: tuple[Finding, ...]
     environments: tuple[str, ...]
+    layout: Layout
 
 
 def understand(
@@ -151,7 +151,7 @@ class _Run:
         )
         self.effects: list[Effect] = []
         self.objects: list[Object] = []
-        self.moves: list[Move] = []
+        self.quiet: list[Quiet] = []
         self.findings: list[Finding] = []
         self.environments: list[str] = []
         self.done: set[str] = set()
@@ -163,9 +163,10 @@ class _Run:
         return Understanding(
             tuple(in_order(self.effects)),
             tuple(self.objects),
-            tuple(self.moves),
+            tuple(self.quiet),
             tuple(self.findings),
             tuple(self.environments),
+            self.layout,
         )
 
     def _in_time(self) -> None:
@@ -182,6 +183,7 @@ class _Run:
         sides = [Side(tree, self.layout, self.yaml_limits) for tree in self.trees]
         result = compare(sides[0], sides[1], self.differences.keys())
         self.effects += result.effects
+        self.quiet += result.quiet
         self.environments = result.environments
         self.done |= {path for path in result.understood if not self._mode_changes(path)}
         known = {(origin.file, message) for origin, message in result.problems[1]}
@@ -241,12 +243,15 @@ class _Run:
         for pair in pairs(*sides):
             self._in_time()
             self._object(pair._replace(files=causes), environment, root.directory)
+        if outcome.before is not None and outcome.after is not None:
+            effects = tuple(self._path_effect(path, opaque=False) for path in causes if path in self.differences)
+            self.quiet.append(Quiet(effects, outcome.before.files, outcome.after.files))
 
     def _object(self, pair: Pair, environment: str, reach: str) -> bool:
         effect = effect_of(pair, environment, reach)
         if effect is not None:
             self.effects.append(effect)
-            self.objects.append(Object(pair, environment, reach))
+            self.objects.append(Object(pair, effect, reach))
             if len(self.objects) > self.limits.objects:
                 raise GitError(f"more than {self.limits.objects} objects change")
         return effect is not None
@@ -296,10 +301,11 @@ class _Run:
         return not path.endswith(_NOT_AN_INVENTORY) and not parts[-1].startswith(".")
 
     def _path(self, path: str, opaque: bool) -> None:
-        one = self.differences[path]
-        environment = self.layout.environment(path)
-        self.effects.append(path_effect(path, _shown(one.before), _shown(one.after), environment, opaque))
+        self.effects.append(self._path_effect(path, opaque))
         self.done.add(path)
+
+    def _path_effect(self, path: str, opaque: bool) -> Effect:
+        return path_effect_of(self.differences[path], self.layout.environment(path), opaque)
 
     def _yaml(self, one: Difference, before: list[ObjectAt], after: list[ObjectAt]) -> None:
         """Take a YAML file's objects, unless a rendering has them; what else is in it is an Effect on the path."""
@@ -340,8 +346,14 @@ class _Run:
             one = pair.after or pair.before
             assert one is not None  # a pair has at least one side
             environment = one.subject.scope
-            if not self._object(pair, environment, "") and len(pair.files) > 1:
-                self.moves.append(Move(pair, environment, moved(pair, environment)))
+            self._object(pair, environment, "")
+            if len(pair.files) > 1:
+                self.quiet.append(Quiet(moved(pair, environment), pair.files[:1], pair.files[1:]))
+
+
+def path_effect_of(one: Difference, environment: str = "", opaque: bool = False) -> Effect:
+    """The Effect of a changed path itself."""
+    return path_effect(one.path, _shown(one.before), _shown(one.after), environment, opaque)
 
 
 def _shown(entry: Entry | None) -> Value:
@@ -356,26 +368,37 @@ def _may_be_variables(path: str) -> bool:
     return not {"group_vars", "host_vars"}.isdisjoint(path.split("/")[:-1])
 
 
-def objects_of(
-    tree: Files, layout: Layout, limits: Limits, scopes: Collection[str], skip: Iterable[str] = ()
-) -> Mapping[str, list[ObjectAt]]:
-    """Every object in plain files of a tree whose scope is one of `scopes`, by file; unreadable files have none.
+def objects_in(tree: Files, path: str, layout: Layout, limits: Limits, words: Collection[bytes] = ()) -> list[ObjectAt]:
+    """The objects of one plain file; [] where it has none, cannot be read, or is there to be rendered.
+
+    Args:
+        tree: the files.
+        path: which file.
+        layout: where things are.
+        limits: bounds of the run.
+        words: the file is only looked into when it holds one of these.
+    """
+    entry = tree.entry(path)
+    if entry is None or not entry.mode.startswith("100") or not path.endswith(YAML_SUFFIXES):
+        return []
+    plain = layout.plain is not None and layout.plain.matches(path)
+    if plain or path.startswith((f"{POLICY}/", f"{layout.inventories}/")) or _roots.is_input(tree, path):
+        return []
+    try:
+        data = tree.read(path)
+        if words and not any(word in data for word in words):
+            return []
+        yaml_limits = _yaml.Limits(size=limits.blob_bytes, depth=limits.depth)
+        return list(parse(data, path, layout.environment(path), yaml_limits).objects)
+    except (_yaml.YamlError, TooLarge):
+        return []
+
+
+def objects_of(tree: Files, layout: Layout, limits: Limits, scopes: Collection[str]) -> list[ObjectAt]:
+    """Every object in plain files of a tree whose scope is one of `scopes`.
 
     This reads the whole repository; only checks that need all objects ask for it.
     """
-    out: dict[str, list[ObjectAt]] = {}
-    left_out = set(skip)
-    yaml_limits = _yaml.Limits(size=limits.blob_bytes, depth=limits.depth)
-    for entry in tree.walk():
-        path = entry.path
-        wanted = path.endswith(YAML_SUFFIXES) and entry.mode.startswith("100") and path not in left_out
-        if not wanted or path.startswith((f"{POLICY}/", f"{layout.inventories}/")):
-            continue
-        scope = layout.environment(path)
-        if scope not in scopes:
-            continue
-        try:
-            out[path] = list(parse(tree.read(path), path, scope, yaml_limits).objects)
-        except (_yaml.YamlError, TooLarge):
-            continue
-    return out
+    paths = sorted(entry.path for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
+    wanted = (path for path in paths if layout.environment(path) in scopes)
+    return [one for path in wanted for one in objects_in(tree, path, layout, limits)]

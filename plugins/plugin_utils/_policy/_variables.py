@@ -13,7 +13,6 @@ from ansible_collections.weft.platform.plugins.module_utils._change import (
     Change,
     Origin,
     Subject,
-    Value,
     diff,
     same,
 )
@@ -22,6 +21,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
     VARIABLE,
     Effect,
     Layout,
+    Quiet,
     Reached,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import DIRECTORY, LINK, Files
@@ -39,12 +39,14 @@ class Result(NamedTuple):
     """What a change does to inventories.
 
     effects     what it does
+    quiet       definitions that come or go and say what holds without them as well
     problems    what is wrong with inventory files at the head, and at the base
     understood  changed paths whose whole effect is among `effects`, or which have none
     environments  those that are touched
     """
 
     effects: list[Effect]
+    quiet: list[Quiet]
     problems: tuple[list[tuple[Origin, str]], list[tuple[Origin, str]]]
     understood: set[str]
     environments: list[str]
@@ -75,7 +77,7 @@ def compare(before: Side, after: Side, changed: Collection[str]) -> Result:
         touched = [layout.base]
     comparison.without_effect()
     problems = (list(dict.fromkeys(after.problems)), list(dict.fromkeys(before.problems)))
-    return Result(comparison.effects, problems, comparison.understood(), touched)
+    return Result(comparison.effects, comparison.quiet, problems, comparison.understood(), touched)
 
 
 class _Place(NamedTuple):
@@ -102,11 +104,13 @@ class _Comparison:
         self.changed = changed
         self.layout = after.layout
         self.effects: list[Effect] = []
+        self.quiet: list[Quiet] = []
         self._broken: set[str] = set()
         self._considered: set[str] = set()
         self._differing: dict[tuple[_Place, str], _Differing] = {}
         self._shown: set[tuple[_Place, str]] = set()
         self._redundant: dict[tuple[_Place, str], bool] = {}
+        self._winners: dict[tuple[_Place, str], tuple[set[str], set[str]]] = {}
         self._links = {path for side in self.sides for path in _link_targets(side, changed)}
 
     def touches(self, environment: str) -> bool:
@@ -245,9 +249,7 @@ class _Comparison:
                 changes.setdefault(key, []).append(host)
                 shown[key] = (one, two, name)
         self._alone(environment, groups, effective, changes, shown)
-        self._redundancy(
-            groups, effective, differing, {(key[0], host) for key, hosts in changes.items() for host in hosts}
-        )
+        self._redundancy(groups, effective, differing, ({key[1] for key in changes}, {key[2] for key in changes}))
         for key, hosts in changes.items():
             before, after, name = shown[key]
             self._emit(environment, groups, name, before, after, hosts)
@@ -280,20 +282,23 @@ class _Comparison:
         groups: tuple[Groups, ...],
         effective: tuple[Effective, ...],
         differing: list[_Differing],
-        seen: set[tuple[str, str]],
+        seen: tuple[set[Any], set[Any]],
     ) -> None:
         """Note which differing definitions show in an Effect, and which say what holds without them as well."""
         for one in differing:
             key = (one.place, one.variable)
-            hosts = self._hosts_of(one.place, groups)
-            if any((one.variable, host) in seen for host in hosts):
+            sides = tuple(zip((one.before, one.after), effective, groups, seen))
+            if all(definition is None or _id(definition) in shown for definition, _values, _mine, shown in sides):
                 self._shown.add(key)
                 continue
+            hosts = self._hosts_of(one.place, groups)
+            winners = self._winners.setdefault(key, (set(), set()))
             redundant = True
             for host in hosts:
-                for definition, values, mine in zip((one.before, one.after), effective, groups, strict=True):
+                for (definition, values, mine, _shown), files in zip(sides, winners):
+                    winner = values.of_host(host).get(one.variable) if host in mine.of_host else None
+                    files |= {winner.file} if winner is not None else set()
                     if definition is not None and host in mine.of_host:
-                        winner = values.of_host(host).get(one.variable)
                         redundant = redundant and winner is not None and same(winner.value, definition.value)
             if hosts:
                 self._redundant[key] = self._redundant.get(key, True) and redundant
@@ -306,18 +311,20 @@ class _Comparison:
 
     def without_effect(self) -> None:
         """Effects for definitions that change where no host shows it: nobody has them, or they are overridden."""
-        for key, one in sorted(self._differing.items()):
-            if key in self._shown or self._redundant.get(key, False):
+        for key, one in sorted(self._differing.items(), key=lambda item: item[0]):
+            if key in self._shown:
                 continue
             name = one.place.source.rpartition("/")[2]
             environment = "" if name == self.layout.base else name
             label = ((one.place.kind, one.place.name),)
             hosts = (Reached(one.place.name, frozenset({"all"})),) if one.place.kind == "host" else ()
             reached = hosts or (Reached("", frozenset({one.place.name, "all"})),)
-            shared = environment == self.layout.base
-            self._add(
-                one.place.source, "" if shared else environment, one.variable, one.before, one.after, label, reached
-            )
+            effect = self._effect(one.place.source, environment, one.variable, (one.before, one.after), label, reached)
+            if self._redundant.get(key, False):
+                before, after = self._winners[key]
+                self.quiet.append(Quiet((effect,), tuple(sorted(before)), tuple(sorted(after))))
+            elif effect not in self.effects:
+                self.effects.append(effect)
 
     def _emit(
         self,
@@ -335,30 +342,28 @@ class _Comparison:
                 Reached(host, frozenset().union(*(mine.of_host.get(host, frozenset()) for mine in groups)))
                 for host in sorted(part)
             )
-            self._add(scope, environment, name, before, after, (label,), reached)
+            effect = self._effect(scope, environment, name, (before, after), (label,), reached)
+            if effect not in self.effects:
+                self.effects.append(effect)
 
-    def _add(
+    def _effect(
         self,
         scope: str,
         environment: str,
         name: str,
-        before: Definition | None,
-        after: Definition | None,
+        sides: tuple[Definition | None, Definition | None],
         labels: tuple[tuple[str, str], ...],
         reached: tuple[Reached, ...],
-    ) -> None:
+    ) -> Effect:
         subject = Subject("variable", name, scope, labels)
-        old: Value = ABSENT if before is None else before.value
-        new: Value = ABSENT if after is None else after.value
-        secret = any(one is not None and one.secret for one in (before, after))
-        changes = tuple(_placed(change, before, after, secret) for change in diff(subject, old, new))
-        files = {path for one in (before, after) if one is not None for path in self._causes(one.file)}
+        old, new = (ABSENT if one is None else one.value for one in sides)
+        secret = any(one is not None and one.secret for one in sides)
+        changes = tuple(_placed(change, *sides, secret) for change in diff(subject, old, new))
+        files = {path for one in sides if one is not None for path in self._causes(one.file)}
         if not files:
             files = {path for source in self._sources(environment) for path in self._hosts_files(source)}
-        files = files or {one.file for one in (before, after) if one is not None}
-        effect = Effect(VARIABLE, subject, old, new, changes, tuple(sorted(files)), scope, environment, reached=reached)
-        if effect not in self.effects:
-            self.effects.append(effect)
+        files = files or {one.file for one in sides if one is not None}
+        return Effect(VARIABLE, subject, old, new, changes, tuple(sorted(files)), scope, environment, reached=reached)
 
     def _sources(self, environment: str) -> list[str]:
         return self.sides[1].sources(environment or self.layout.base)

@@ -301,3 +301,29 @@ def test_an_inventory_without_environments(repo: Any) -> None:
 )
 def test_ranges_of_hosts(pattern: str, hosts: list[str]) -> None:
     assert list(expand(pattern)) == hosts
+
+
+def test_a_shadowed_change_does_not_hide_behind_another_of_the_same_variable(repo: Any) -> None:
+    start = {
+        **START,
+        "inventories/prod/group_vars/workers.yml": "v: 1\n",
+        "inventories/prod/host_vars/w1.yml": "v: 2\n",
+        "inventories/prod/host_vars/w2.yml": "v: 3\n",
+    }
+    change = {"inventories/prod/group_vars/workers.yml": "v: 9\n", "inventories/prod/host_vars/w1.yml": "v: 4\n"}
+    found = result(repo, change, start)
+    assert said(found) == [("prod", "w1", "v", (), 2, 4), ("prod", "workers", "v", (), 1, 9)]
+
+
+def test_a_definition_that_takes_another_place_says_where(repo: Any) -> None:
+    start = {
+        **START,
+        "inventories/base/group_vars/all.yml": "cluster_name: prod\n",
+        "inventories/dev/group_vars/all.yml": "cluster_name: dev\n",
+    }
+    found = result(repo, {"inventories/prod/group_vars/cluster.yml": None}, start)
+    assert found.effects == []
+    (quiet,) = found.quiet
+    assert quiet.before == ("inventories/prod/group_vars/cluster.yml",)
+    assert quiet.after == ("inventories/base/group_vars/all.yml",)
+    assert [effect.subject.name for effect in quiet.effects] == ["cluster_name"]

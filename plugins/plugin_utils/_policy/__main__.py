@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""The policy manager on a command line: check, info, test, hook, log, forge.
+
+Exit codes: 0 permitted, 1 prohibited, 2 it could not be judged (which prohibits as well).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+_PACKAGE = "ansible_collections.weft.platform.plugins.plugin_utils._policy"
+
+#: Subcommands and the modules that they live in; each has main(arguments) -> exit code.
+COMMANDS = {
+    "check": "_check",
+    "info": "_info_command",
+    "test": "_tests",
+    "hook": "_hook",
+    "log": "_log",
+    "forge": "_forge",
+}
+
+USAGE = """\
+usage: weft-policy COMMAND ...
+
+  check   judge a change between two commits
+  info    who may change what; what may somebody change
+  test    run the policy's own tests
+  hook    judge what is pushed (for Git servers)
+  log     verify and replay the decision log
+  forge   judge a pull request on a forge, and say so there
+
+COMMAND --help says more.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(USAGE)
+        return 0 if words else 2
+    module = COMMANDS.get(words[0])
+    if module is None:
+        sys.stderr.write(f"there is no command {words[0]!r}\n{USAGE}")
+        return 2
+    code: int = import_module(f"{_PACKAGE}.{module}").main(words[1:])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Content rules: which objects a `require` is for, the checks run over both sides, new findings told from old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Path
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, group_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect, Layout
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import MAYBE, NO
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    ERROR,
+    INFO,
+    PROHIBIT,
+    WARN,
+    Context,
+    Finding,
+    GitError,
+    Job,
+    Limits,
+    ObjectAt,
+    PolicyError,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import labels_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Exempt, Policy, Rule, Selector, views
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import POLICY, Object, objects_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import version_of
+
+#: Name of the check that every changed object goes through, whatever the rules say.
+SCHEMA = "schema"
+
+
+class Trees(NamedTuple):
+    """Both sides, and what is needed to look at them."""
+
+    before: Files
+    after: Files
+    inventories: tuple[Side, Side]
+    layout: Layout
+    limits: Limits
+    deadline: float
+
+
+class _Task(NamedTuple):
+    """One check for one rule on one side, and whether what it finds at the base is put up with."""
+
+    module: str
+    job: Job
+    rule: Rule | None
+
+
+def check(policy: Policy, objects: Sequence[Object], trees: Trees, now: datetime) -> list[Finding]:
+    """What the content rules, and the schemas, say of the objects that change.
+
+    A check that raises, gives up or answers with nonsense prohibits.
+    """
+    tasks = _Tasks(policy, trees, now)
+    tasks.schema(objects)
+    for rule in policy.rules:
+        tasks.rule(rule, objects)
+    return [*tasks.notes, *_run(tasks.tasks)]
+
+
+class _Tasks:
+    def __init__(self, policy: Policy, trees: Trees, now: datetime) -> None:
+        self.policy = policy
+        self.trees = trees
+        self.now = now
+        self.tasks: list[_Task] = []
+        self.notes: list[Finding] = []
+        self._versions: dict[tuple[int, str], str] = {}
+        self._objects: dict[tuple[int, str], list[ObjectAt]] = {}
+
+    def schema(self, objects: Sequence[Object]) -> None:
+        """The schema check, for every object."""
+        if objects:
+            self._add(SCHEMA, {}, [(one, None) for one in objects], None, SCHEMA, PROHIBIT)
+
+    def rule(self, rule: Rule, objects: Sequence[Object]) -> None:
+        """The checks of one rule."""
+        for require in rule.requires:
+            chosen = []
+            for one in objects:
+                if one.pair.after is None:
+                    continue  # what goes need not be good
+                found = self._chosen(rule, require.selector, one)
+                if found is not None and not self._exempt(rule, one.effect):
+                    chosen.append((one, found))
+            self._add(require.check, require.params, chosen, rule, rule.name, rule.severity)
+
+    def _chosen(self, rule: Rule, selector: Selector, one: Object) -> Callable[[ObjectAt], ObjectAt | None] | None:
+        """How a rule sees an object: itself, or the Pod that it makes; None when it is not about it."""
+        angles = views(one.effect, False)
+        scoped = self.policy.settings.cluster_scoped
+        if rule.selectors and not any(own.meets(view, True, scoped) for own in rule.selectors for view in angles):
+            return None
+        if any(selector.meets(view, True, scoped) for view in angles):
+            return lambda at: at
+        if selector.object is None:
+            return None
+        others = selector._replace(object=None)
+        made = _pod_in(one.pair.after) if any(others.meets(view, True, scoped) for view in angles) else None
+        if made is None:
+            return None
+        namespace, _, name = one.effect.subject.name.rpartition("/")
+        labels = dict(labels_of(made.object))
+        means = selector.object.means("Pod", "", namespace, name, labels, scoped)
+        return _pod_in if means >= MAYBE else None
+
+    def _exempt(self, rule: Rule, effect: Effect) -> bool:
+        scoped = self.policy.settings.cluster_scoped
+        for one in rule.exceptions:
+            if self.now > one.until or one.to is not None:
+                continue  # content has no author: an exception for somebody is none for it
+            if not one.selectors or all(
+                any(selector.whole and selector.meets(view, False, scoped) > MAYBE for selector in one.selectors)
+                for view in views(effect, False)
+            ):
+                self.notes.append(_note(rule, one, effect))
+                return True
+        return False
+
+    def _add(
+        self,
+        name: str,
+        params: Any,
+        chosen: Sequence[tuple[Object, Callable[[ObjectAt], ObjectAt | None] | None]],
+        rule: Rule | None,
+        said_by: str,
+        severity: str,
+    ) -> None:
+        environments = sorted({one.effect.environment for one, _see in chosen})
+        for environment in environments:
+            for side, label in ((0, "base"), (1, "head")):
+                mine = []
+                for one, see in chosen:
+                    at = one.pair.after if side else one.pair.before
+                    if one.effect.environment == environment and at is not None:
+                        seen = see(at) if see is not None else at
+                        mine += [seen] if seen is not None else []
+                if mine:
+                    context = self._context(said_by, severity, side, label, environment)
+                    self.tasks.append(_Task(_checks.TABLE[name], Job(name, params, mine, context), rule))
+
+    def _context(self, rule: str, severity: str, side: int, label: str, environment: str) -> Context:
+        return Context(
+            rule=rule,
+            severity=severity,
+            side=label,
+            tree=(self.trees.before, self.trees.after)[side],
+            policy=self._policy_file,
+            objects=lambda: self._every(side, environment),
+            version=self._version(side, environment),
+            deadline=self.trees.deadline,
+            limits=self.trees.limits,
+        )
+
+    def _policy_file(self, path: str) -> bytes:
+        """A file under policy/ as it is in the target branch."""
+        if not path.startswith(f"{POLICY}/"):
+            raise GitError(f"{path} is not under {POLICY}/, where checks have their files")
+        return self.trees.before.read(path)
+
+    def _version(self, side: int, environment: str) -> str:
+        key = (side, environment)
+        if key not in self._versions:
+            known = environment in self.trees.layout.names
+            self._versions[key] = version_of(self.trees.inventories[side], environment) if known else ""
+        return self._versions[key]
+
+    def _every(self, side: int, environment: str) -> list[ObjectAt]:
+        key = (side, environment)
+        if key not in self._objects:
+            tree = (self.trees.before, self.trees.after)[side]
+            scopes = {environment, ""}
+            self._objects[key] = objects_of(tree, self.trees.layout, self.trees.limits, scopes)
+        return self._objects[key]
+
+
+def _note(rule: Rule, one: Exempt, effect: Effect) -> Finding:
+    until = one.until.strftime("%Y-%m-%d")
+    message = f"an exception of this rule holds until {until}, approved by {one.approved_by[5:]}: {one.reason}"
+    change = effect.changes[0]
+    return Finding(rule.name, INFO, "content", message, origin=change.origin, subject=effect.subject, change=change)
+
+
+def _pod_in(at: ObjectAt | None) -> ObjectAt | None:
+    """The Pod that a workload makes, as an object whose places are those of the workload's template."""
+    if at is None:
+        return None
+    kind = at.object.get("kind")
+    inside = TEMPLATES.get((group_of(at.object), kind)) if isinstance(kind, str) else None
+    if not inside:
+        return None
+    template: Any = at.object
+    for step in inside:
+        template = template.get(step) if isinstance(template, dict) else None
+    if not isinstance(template, dict):
+        return None
+    owner = at.object.get("metadata")
+    metadata = template.get("metadata")
+    own = dict(metadata) if isinstance(metadata, dict) else {}
+    if isinstance(owner, dict):
+        own["name"] = owner.get("name")
+        if "namespace" in owner:
+            own["namespace"] = owner["namespace"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": own}
+    if "spec" in template:
+        pod["spec"] = template["spec"]
+
+    def position(path: Path) -> Origin:
+        return at.position((*inside, *path))
+
+    return ObjectAt(pod, at.origin, position, at.subject, inside)
+
+
+def _run(tasks: Sequence[_Task]) -> list[Finding]:
+    """Run the tasks, those of a module together."""
+    out: list[Finding] = []
+    for module in dict.fromkeys(task.module for task in tasks):
+        mine = [task for task in tasks if task.module == module]
+        try:
+            answers = _checks.run(module)([task.job for task in mine])
+            if len(answers) != len(mine):
+                raise PolicyError(f"{len(answers)} answers to {len(mine)} questions")
+            out += _told_apart(mine, answers)
+        except Exception as error:  # whatever goes wrong in a check prohibits
+            names = sorted({task.job.context.rule for task in mine})
+            message = f"the check could not be made: {str(error) or type(error).__name__}"
+            remedy = "Nothing is permitted that could not be checked; mend the rule or what it needs."
+            out += [Finding(name, PROHIBIT, ERROR, message, remedy=remedy) for name in names]
+    return out
+
+
+def _told_apart(tasks: Sequence[_Task], answers: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """The head's findings; those that the base has too are old, and prohibit only where a rule says so."""
+    known: dict[tuple[str, ...], int] = {}
+    for task, findings in zip(tasks, answers):
+        if task.job.context.side == "base":
+            for finding in findings:
+                known[finding.key] = known.get(finding.key, NO) + 1
+    out = []
+    for task, findings in zip(tasks, answers):
+        if task.job.context.side == "base":
+            continue
+        for finding in findings:
+            is_old = known.get(finding.key, 0) > 0 and finding.kind != ERROR
+            if is_old:
+                known[finding.key] -= 1
+            out.append(aged(finding, is_old, task.rule is not None and task.rule.existing))
+    return out
+
+
+def aged(finding: Finding, is_old: bool, counts: bool) -> Finding:
+    """A finding marked as old or new; an old one does not prohibit unless it `counts`."""
+    severity = WARN if is_old and not counts and finding.severity == PROHIBIT else finding.severity
+    return finding._replace(new=not is_old, severity=severity)

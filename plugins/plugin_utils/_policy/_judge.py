@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""The verdict on a request.
+
+The change that is judged is what merging the head would do to the target branch as it is now.  The rules in force are
+those of the target branch.  Whatever cannot be judged prohibits, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible_collections.weft.platform.plugins.module_utils._change import Change, Origin
+from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _load, _roots
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import (
+    Commit,
+    Difference,
+    Files,
+    Merge,
+    Repository,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    ERROR,
+    INFO,
+    INVALID,
+    LIMITS,
+    NOT_PERMITTED,
+    PROHIBIT,
+    WARN,
+    Delta,
+    Finding,
+    GitError,
+    Limits,
+    Permission,
+    PolicyError,
+    Problem,
+    Request,
+    RulesError,
+    Teams,
+    Verdict,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import POLICY as POLICY_KIND
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Crowd, Members, crowd
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._permit import Owners, Permit, owners_by
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
+    POLICY,
+    Understanding,
+    understand,
+)
+
+#: How many commits back the last policy whose roles could be read is looked for.
+_BACK = 50
+
+_ORDER = {PROHIBIT: 0, WARN: 1, INFO: 2}
+_KINDS = {ERROR: 0, INVALID: 1, NOT_PERMITTED: 2}
+
+
+def judge(
+    request: Request,
+    repository: str | os.PathLike[str],
+    *,
+    now: datetime,
+    teams: Teams | None = None,
+    limits: Limits = LIMITS,
+    environment: Mapping[str, str] | None = None,
+    renderer: _roots.Renderer | None = None,
+) -> Verdict:
+    """The verdict on a request; never raises for anything that is in the repository or in the request.
+
+    Args:
+        request: who wants to merge what.
+        repository: directory of a Git repository that has base and head.
+        now: the time, with its zone; exceptions and keys are held against it.
+        teams: where membership in teams is asked for.
+        limits: bounds of the run.
+        environment: where a pre-receive hook's quarantine is described.
+        renderer: stands in for Kustomize and Helm.
+    """
+    deadline = time.monotonic() + limits.seconds
+    run = _Run(request, now, teams, limits, deadline, renderer)
+    try:
+        with Repository(repository, request.base, limits, deadline, environment) as objects:
+            run.judge(objects)
+    except PolicyError as error:
+        run.error(str(error))
+    except RecursionError:
+        run.error("something in the change is nested too deeply to be judged")
+    except Exception as error:  # a fault of ours must not permit what it hides
+        run.error(f"it could not be judged: {type(error).__name__}: {error}; this is a fault of the policy manager")
+    return run.verdict()
+
+
+class _Run:
+    """One verdict while it is made."""
+
+    def __init__(
+        self,
+        request: Request,
+        now: datetime,
+        teams: Teams | None,
+        limits: Limits,
+        deadline: float,
+        renderer: _roots.Renderer | None,
+    ) -> None:
+        self.request = request
+        self.now = now
+        self.teams = teams
+        self.limits = limits
+        self.deadline = deadline
+        self.renderer = renderer
+        self.findings: list[Finding] = []
+        self.changes: tuple[Change, ...] = ()
+        self.permissions: tuple[Permission, ...] = ()
+        self.deltas: tuple[Delta, ...] = ()
+        self.merge_base = self.digest = ""
+        self.crowd: Crowd | None = None
+        self.finished = False
+
+    def error(self, message: str) -> None:
+        """Something could not be judged."""
+        self.findings.append(Finding("judgement", PROHIBIT, ERROR, message, remedy="Mend what it says, and try again."))
+
+    def verdict(self) -> Verdict:
+        """What came of it."""
+        if not self.finished and not any(finding.prohibits for finding in self.findings):
+            self.error("the judgement did not come to its end")
+        once = {(_place(finding), finding.who_could): finding for finding in self.findings}
+        findings = tuple(sorted(once.values(), key=_place))
+        behind = self.crowd.behind if self.crowd else ()
+        return Verdict(
+            permitted=not any(finding.prohibits for finding in findings),
+            base=self.request.base,
+            head=self.request.head,
+            target=self.request.target,
+            merge_base=self.merge_base,
+            findings=findings,
+            changes=self.changes,
+            permissions=self.permissions,
+            deltas=self.deltas,
+            people=tuple((one.person.login, one.how) for one in behind),
+            approvals=tuple(one.login for one in self.crowd.approvers) if self.crowd else (),
+            rules_digest=self.digest,
+            now=self.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+
+    def judge(self, repository: Repository) -> None:
+        """Judge, in a repository that is open."""
+        request = self.request
+        commits, self.merge_base = repository.commits(request.base, request.head)
+        merge = repository.merge(request.base, request.head, self.merge_base)
+        for path in merge.conflicts:
+            message = "changed in the target branch as well, and the two do not merge"
+            self._invalid("merge", Origin(path), message, "Bring the branch up to date with its target.")
+        differences = repository.changed(merge)
+        try:
+            policy = _load.load(merge.before)
+        except RulesError as broken:
+            self._broken(repository, commits, merge, differences, broken)
+            self.finished = True
+            return
+        self.digest = policy.digest
+        self._judge_by(policy, repository, commits, merge, differences)
+        self.finished = True
+
+    def _invalid(self, rule: str, origin: Origin, message: str, remedy: str, kind: str = INVALID) -> None:
+        self.findings.append(Finding(rule, PROHIBIT, kind, message, remedy=remedy, origin=origin))
+
+    def _judge_by(
+        self,
+        policy: Policy,
+        repository: Repository,
+        commits: list[Commit],
+        merge: Merge,
+        differences: list[Difference],
+    ) -> None:
+        self.crowd = self._crowd(policy, commits, merge.before, repository)
+        layout = policy.settings.layout
+        found = understand(merge.before, merge.after, differences, layout, self.limits, self.deadline, self.renderer)
+        self.findings += [_aged(finding) for finding in found.findings]
+        layout = found.layout
+        owners = _owners(policy, merge.before)
+        permit = Permit(policy, Members(policy, self.teams), self.crowd, self.now, layout, owners)
+        result = permit.judge(found.effects, found.quiet)
+        self.findings += result.findings
+        self.changes, self.permissions = result.changes, result.permissions
+        self._valid(policy, repository, merge, found, layout)
+        if any(one.path.startswith(f"{POLICY}/") for one in differences):
+            self._policy(policy, merge)
+
+    def _crowd(self, policy: Policy, commits: list[Commit], tree: Files, repository: Repository) -> Crowd:
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _signatures
+
+        wants = policy.settings.identity.commits == "signed" or any(commit.signature for commit in commits)
+        has_keys = wants and (_signatures.has_keys(tree))
+        if not has_keys:
+            return crowd(self.request, commits, policy, None)
+        with repository.directory("keys") as home:
+            signers = _signatures.Signers(tree, policy.people, home, self.now, self.deadline)
+            return crowd(self.request, commits, policy, signers.who)
+
+    def _valid(
+        self, policy: Policy, repository: Repository, merge: Merge, found: Understanding, layout: Layout
+    ) -> None:
+        """Whether what the change does is valid, and good by the content rules."""
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _content_rules, _valid
+
+        yaml_limits = _yaml.Limits(size=self.limits.blob_bytes, depth=self.limits.depth)
+        sides = (Side(merge.before, layout, yaml_limits), Side(merge.after, layout, yaml_limits))
+        schema = _Once(_valid.variables)
+        self.findings += [_aged(one) for one in _valid.check_variables(found.effects, schema)]
+        self.findings += [_aged(one) for one in _valid.check_life(found.effects, sides, schema)]
+        self.findings += _valid.check_twice(found.objects, repository, merge.before, merge.after, layout, self.limits)
+        trees = _content_rules.Trees(merge.before, merge.after, sides, layout, self.limits, self.deadline)
+        self.findings += _content_rules.check(policy, found.objects, trees, self.now)
+
+    def _policy(self, policy: Policy, merge: Merge) -> None:
+        """What the change does to the policy itself."""
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _deltas
+
+        try:
+            proposed = _load.load(merge.after)
+        except RulesError as broken:
+            for problem in broken.problems:
+                self._invalid("policy", problem.origin, problem.message, "Mend the policy file.")
+            return
+        self.deltas = _deltas.compare(policy, proposed, (merge.before, merge.after))
+        for delta in self.deltas:
+            message = f"{delta.direction} the policy: {delta.message}"
+            self.findings.append(Finding("policy", INFO, POLICY_KIND, message, origin=delta.origin))
+
+    # -- a policy that is broken --------------------------------------------------------------------------------
+
+    def _broken(
+        self,
+        repository: Repository,
+        commits: list[Commit],
+        merge: Merge,
+        differences: list[Difference],
+        broken: RulesError,
+    ) -> None:
+        """The target's policy cannot be used: only its owners may change anything, and only to mend it."""
+        owning = self._owning(repository, merge)
+        reasons = self._not_mending(owning, commits, merge, differences, repository)
+        severity = PROHIBIT if reasons else INFO
+        remedy = "A policy owner mends policy/ in a change of its own."
+        for problem in broken.problems:
+            message = f"the policy of the target branch is broken: {problem.message}"
+            finding = Finding("policy", severity, POLICY_KIND, message, remedy=remedy, origin=problem.origin)
+            self.findings.append(finding)
+        who = owning.owners.names() if owning is not None and owning.owners is not None else ()
+        for reason in reasons:
+            self.findings.append(Finding("policy", PROHIBIT, POLICY_KIND, reason, who, remedy))
+
+    def _owning(self, repository: Repository, merge: Merge) -> Policy | None:
+        """The policy as far as its owners are known: of the target, else of the last commit where they can be read."""
+        found = _load.owners(merge.before)
+        at = self.request.base
+        for _ in range(_BACK):
+            if found is not None:
+                break
+            parents = repository.commit(at).parents
+            if not parents:
+                break
+            at = parents[0]
+            found = _load.owners(repository.tree(at))
+        return found
+
+    def _not_mending(
+        self,
+        owning: Policy | None,
+        commits: list[Commit],
+        merge: Merge,
+        differences: list[Difference],
+        repository: Repository,
+    ) -> list[str]:
+        """Why a change does not mend a broken policy; [] when it does, and may."""
+        if owning is None or owning.owners is None:
+            return ["nobody owns the policy, so nobody can mend it by a change; see `owners` in policy/roles.yml"]
+        self.crowd = self._crowd(owning, commits, merge.before, repository)
+        members = Members(owning, self.teams)
+        out = []
+        for one in self.crowd.behind:
+            if one.unknown or not members.is_one(one.person, owning.owners):
+                out.append(f"{one.person.login} does not own the policy")
+        elsewhere = [one.path for one in differences if not one.path.startswith(f"{POLICY}/")]
+        if elsewhere:
+            out.append(f"nothing but policy/ may change while it is broken, not {elsewhere[0]}")
+        try:
+            self.digest = _load.load(merge.after).digest
+        except RulesError as still:
+            out.append(f"the change does not mend the policy: {_first(still.problems)}")
+        self.changes = tuple(_path_changes(differences))
+        return out
+
+
+class _Once:
+    """Loads something when it is first wanted, and keeps it."""
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
+        self._found: Any = None
+
+    def __call__(self) -> Any:
+        """What was loaded."""
+        if self._found is None:
+            self._found = self._load()
+        return self._found
+
+
+def _aged(finding: Finding) -> Finding:
+    """An old finding does not prohibit."""
+    severity = WARN if not finding.new and finding.severity == PROHIBIT and finding.kind != ERROR else finding.severity
+    return finding._replace(severity=severity)
+
+
+def _place(finding: Finding) -> tuple[Any, ...]:
+    origin = finding.origin or Origin("")
+    return (
+        _ORDER.get(finding.severity, 3),
+        _KINDS.get(finding.kind, 3),
+        origin.file,
+        origin.line,
+        finding.rule,
+        finding.message,
+        str(finding.subject or ""),
+        str(finding.field),
+    )
+
+
+def _first(problems: Iterable[Problem]) -> str:
+    return str(next(iter(problems), "it is broken"))
+
+
+def _path_changes(differences: Iterable[Difference]) -> Iterable[Change]:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import path_effect_of
+
+    for one in differences:
+        yield from path_effect_of(one).changes
+
+
+def _owners(policy: Policy, tree: Files) -> Owners:
+    """Looks paths up in the CODEOWNERS files that rules name, as they are in the target branch."""
+    wanted = {rule.owned.file for rule in policy.rules if rule.owned is not None}
+    found: dict[str, Callable[[str], Collection[str] | None]] = {}
+    if wanted:
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
+
+        for name in wanted:
+            place = name or _codeowners.find(tree)
+            if not place:
+                raise GitError("a rule asks for CODEOWNERS, and there is no such file in the target branch")
+            parsed = _codeowners.parse(tree.read(place), place)
+            found[name] = _owner_look_up(parsed)
+    return owners_by(found)
+
+
+def _owner_look_up(parsed: Any) -> Callable[[str], Collection[str] | None]:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
+
+    def look_up(path: str) -> Collection[str] | None:
+        owners = parsed.owners(path)
+        return None if owners is None else tuple(_codeowners.principal(owner) for owner in owners)
+
+    return look_up

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Teams from a file: {"teams": {"platform": ["alice", "bob"]}}, as YAML or JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+
+from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import IdentityError
+
+
+class FileTeams:
+    """Teams that are all known."""
+
+    def __init__(self, teams: Mapping[str, Collection[str]]) -> None:
+        self._teams = {name: tuple(logins) for name, logins in teams.items()}
+
+    def members(self, team: str) -> Collection[str] | None:
+        """Logins in a team; None when there is no such team."""
+        return self._teams.get(team)
+
+    def exists(self, login: str) -> bool | None:
+        """True for who is in a team; of others a file tells nothing."""
+        return True if any(login in logins for logins in self._teams.values()) else None
+
+
+def load(path: str | os.PathLike[str]) -> FileTeams:
+    """The teams in a file.
+
+    Raises:
+        IdentityError: the file cannot be read, or is something else.
+    """
+    try:
+        documents = _yaml.read_file(os.fspath(path))
+    except (_yaml.YamlError, OSError) as error:
+        raise IdentityError(f"teams cannot be read: {error}") from error
+    value = documents[0].value if documents else None
+    teams = value.get("teams") if isinstance(value, dict) else None
+    if not isinstance(teams, dict):
+        raise IdentityError(f"{path}: is no mapping with teams; write teams: {{TEAM: [LOGIN, ...]}}")
+    out: dict[str, list[str]] = {}
+    for name, logins in teams.items():
+        if not isinstance(logins, list) or not all(isinstance(login, str) for login in logins):
+            raise IdentityError(f"{path}: team {name} is no list of logins")
+        out[str(name)] = logins
+    return FileTeams(out)

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Whether what a change does is valid: variables, upgrade paths, what cannot change, objects that are there twice."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any, NamedTuple
+
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Path, Value, same
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import VARIABLE, Effect, Layout
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files, Repository
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import order
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    INVALID,
+    PROHIBIT,
+    Finding,
+    Limits,
+    ObjectAt,
+    PolicyError,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import identity
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import Object, objects_in
+
+#: The collection's variables as a JSON Schema, made from the roles' argument specs.
+SCHEMA = FilePath(__file__).resolve().parents[3] / "schemas" / "inventory.json"
+
+VERSION = "cluster_kubernetes_version"
+
+#: Variables that cannot change on a live cluster, and what to do instead.
+IMMUTABLE = {
+    "cluster_pod_cidr": "Pods keep their addresses for life",
+    "cluster_service_cidr": "Services keep their addresses for life",
+    "cluster_dns_domain": "names that workloads know would stop to answer",
+}
+
+#: How many minors a kubelet may be behind the API server (Kubernetes' version skew policy).
+KUBELET_SKEW = 3
+
+_VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?(?:[-+].*)?")
+
+
+class SchemaError(PolicyError):
+    """The schema of the collection's variables is not there, or cannot be used."""
+
+
+class Variables(NamedTuple):
+    """What may be written in an inventory: JSON Schemas by name, and the prefixes of the collection's own names."""
+
+    properties: Mapping[str, Mapping[str, Any]]
+    prefixes: tuple[str, ...]
+
+
+def variables(path: FilePath = SCHEMA) -> Variables:
+    """The collection's variables.
+
+    Raises:
+        SchemaError: schemas/inventory.json is not there or is no such schema.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            properties = json.load(file)["definitions"]["variables"]["properties"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SchemaError(f"variables cannot be checked: {path}: {error}; install the collection whole") from error
+    return Variables(properties, tuple(sorted({f"{name.partition('_')[0]}_" for name in properties})))
+
+
+def check_variables(effects: Iterable[Effect], load: Callable[[], Variables] = variables) -> Iterator[Finding]:
+    """Variables that are new or changed and are not what the argument specs say."""
+    known: Variables | None = None
+    for effect in effects:
+        if effect.type != VARIABLE or effect.after is ABSENT:
+            continue
+        known = known or load()
+        schema = known.properties.get(effect.subject.name)
+        if schema is None:
+            if effect.subject.name.startswith(known.prefixes) and effect.before is ABSENT:
+                yield _finding("variables", effect, (), _unknown(effect.subject.name, known.properties))
+            continue
+        before = set() if effect.before is ABSENT else set(wrong(schema, effect.before))
+        for path, message in wrong(schema, effect.after):
+            yield _finding("variables", effect, path, message, new=(path, message) not in before)
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # only where something is wrong
+
+    near = get_close_matches(name, list(known), 1)
+    return f"there is no variable {name}" + (f"; do you mean {near[0]}?" if near else "")
+
+
+def _finding(rule: str, effect: Effect, path: Path, message: str, remedy: str = "", new: bool = True) -> Finding:
+    change = next((one for one in effect.changes if one.field == path[: len(one.field)]), effect.changes[0])
+    return Finding(rule, PROHIBIT, INVALID, message, (), remedy, change.origin, effect.subject, path, change, new)
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
+
+
+def wrong(schema: Mapping[str, Any], value: Value, path: Path = ()) -> list[tuple[Path, str]]:
+    """What in a value is not as a JSON Schema says: paths and messages. Knows the words that our schema uses."""
+    if "anyOf" in schema:
+        tries = [wrong(one, value, path) for one in schema["anyOf"]]
+        return [] if any(not found for found in tries) else max(tries, key=lambda found: len(found[0][0]))
+    kinds = schema.get("type")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if kinds and not any(_is(value, kind) for kind in kinds):
+        return [(path, f"is {_kind(value)}; it must be {' or '.join(kinds)}")]
+    if "enum" in schema and not any(same(value, one) for one in schema["enum"]):
+        return [(path, f"must be one of {', '.join(map(str, schema['enum']))}")]
+    if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
+        return [(path, f"must look like {schema['pattern']}")]
+    if isinstance(value, dict):
+        return _wrong_in_mapping(schema, value, path)
+    if isinstance(value, list) and "items" in schema:
+        return [one for index, item in enumerate(value) for one in wrong(schema["items"], item, (*path, index))]
+    return []
+
+
+def _wrong_in_mapping(schema: Mapping[str, Any], value: Mapping[str, Value], path: Path) -> list[tuple[Path, str]]:
+    properties = schema.get("properties", {})
+    rest = schema.get("additionalProperties", True)
+    out = [(path, f"lacks {key}") for key in schema.get("required", ()) if key not in value]
+    for key, inner in value.items():
+        if key in properties:
+            out += wrong(properties[key], inner, (*path, key))
+        elif rest is False:
+            out.append(((*path, key), f"has no {key}; it has {', '.join(properties)}"))
+        elif isinstance(rest, dict):
+            out += wrong(rest, inner, (*path, key))
+    return out
+
+
+def _is(value: Value, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return isinstance(value, _TYPES.get(kind, ()))
+
+
+def _kind(value: Value) -> str:
+    return next((kind for kind in _TYPES if _is(value, kind)), type(value).__name__)
+
+
+# -- the life of a cluster --------------------------------------------------------------------------------------------
+
+
+def check_life(
+    effects: Iterable[Effect], sides: tuple[Side, Side], load: Callable[[], Variables] = variables
+) -> Iterator[Finding]:
+    """Upgrade paths, skew and fields that a live cluster cannot change.
+
+    A change of an environment's version goes to the same or the next minor, never back; a minor is what its lock file
+    makes of it.  A variable that is not set has its default.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    for effect in effects:
+        name = effect.subject.name
+        if effect.type != VARIABLE or name not in {VERSION, *IMMUTABLE} or not any(one.host for one in effect.reached):
+            continue
+        old, new = (_or_default(name, value, load) for value in (effect.before, effect.after))
+        if same(old, new) or old is ABSENT or new is ABSENT:
+            continue
+        key = (name, repr(old), effect.subject.scope + repr(new))
+        if key in seen:
+            continue
+        seen.add(key)
+        if name == VERSION:
+            yield from _upgrade(effect, old, new)
+        else:
+            message = f"{name} cannot change on a live cluster: {IMMUTABLE[name]}"
+            yield _finding("immutable", effect, (), message, "Build a new cluster with it, and move the workloads.")
+    for environment in sorted({one.environment for one in effects if one.subject.name == VERSION and one.environment}):
+        yield from _skew(environment, sides, [one for one in effects if one.environment == environment])
+
+
+def _or_default(name: str, value: Value, load: Callable[[], Variables]) -> Value:
+    return load().properties.get(name, {}).get("default", ABSENT) if value is ABSENT else value
+
+
+def minor_of(version: Value) -> tuple[int, int] | None:
+    """Major and minor of a Kubernetes version, or None when it is none."""
+    found = _VERSION.fullmatch(version) if isinstance(version, str) else None
+    return (int(found.group(1)), int(found.group(2))) if found else None
+
+
+def _upgrade(effect: Effect, old: Value, new: Value) -> Iterator[Finding]:
+    before, after = minor_of(old), minor_of(new)
+    if after is None:
+        yield _finding("upgrade", effect, (), f"{new!r} is no version of Kubernetes; write it like '1.37' or '1.37.2'")
+        return
+    if before is None:
+        return  # what it was says nothing; the new one is judged by the argument specs
+    back = order(new, old) == -1 and not (before == after and str(new).count(".") < 2)
+    if after < before or back:
+        message = f"Kubernetes never goes back: {old} to {new}"
+        yield _finding("upgrade", effect, (), message, "Restore a backup instead, or mend forward.")
+    elif after[0] != before[0] or after[1] > before[1] + 1:
+        message = f"Kubernetes goes one minor at a time: {old} to {new} skips"
+        step = f"{before[0]}.{before[1] + 1}"
+        yield _finding("upgrade", effect, (), message, f"Go to {step} first, and apply that.")
+
+
+def _versions(side: Side, environment: str) -> dict[str, tuple[bool, Value]]:
+    """For each host whether it is a control plane, and its version."""
+    groups = side.groups(environment)
+    effective = side.effective(environment, groups, {VERSION})
+    out = {}
+    for host, names in groups.of_host.items():
+        found = effective.of_host(host).get(VERSION)
+        if found is not None:
+            out[host] = ("control_plane" in names, found.value)
+    return out
+
+
+def _skew(environment: str, sides: tuple[Side, Side], effects: Sequence[Effect]) -> Iterator[Finding]:
+    about = next(one for one in effects if one.subject.name == VERSION)
+    before = set(_skewed(_versions(sides[0], environment)))
+    for message in _skewed(_versions(sides[1], environment)):
+        yield _finding("upgrade", about, (), message, "Keep one version for the cluster.", new=message not in before)
+
+
+def _skewed(versions: Mapping[str, tuple[bool, Value]]) -> list[str]:
+    minors = {host: (control, minor_of(value)) for host, (control, value) in versions.items()}
+    planes = [minor for control, minor in minors.values() if control and minor is not None]
+    out = []
+    for host, (control, minor) in sorted(minors.items()):
+        if not planes or minor is None:
+            continue
+        if control and max(planes)[1] - minor[1] > 1:
+            out.append(f"{host}: control planes may be one minor apart, not {max(planes)[1] - minor[1]}")
+        if not control and minor > min(planes):
+            out.append(f"{host}: a kubelet may not be newer than a control plane")
+        if not control and max(planes)[1] - minor[1] > KUBELET_SKEW:
+            out.append(f"{host}: a kubelet may be {KUBELET_SKEW} minors behind the control plane, not more")
+    return out
+
+
+def version_of(side: Side, environment: str) -> str:
+    """The Kubernetes version of an environment, "" when its hosts have none or several."""
+    found = {value for _control, value in _versions(side, environment).values() if isinstance(value, str)}
+    return found.pop() if len(found) == 1 else ""
+
+
+# -- objects ----------------------------------------------------------------------------------------------------------
+
+
+def check_twice(
+    objects: Sequence[Object], repository: Repository, before: Files, after: Files, layout: Layout, limits: Limits
+) -> Iterator[Finding]:
+    """Objects that come and are in another place already.
+
+    Only objects that are new in their file can do that, so nothing is read for others; Git finds the files that name
+    them.  Files that go into a rendering are left out: there an object is written in several places on purpose.
+    """
+    coming = [one for one in objects if not one.reach and one.pair.after is not None and one.pair.before is None]
+    if not coming:
+        return
+    names = {one.effect.subject.name.rpartition("/")[2] for one in coming}
+    kinds = {one.effect.subject.type.partition(".")[0].encode() for one in coming}
+    places: dict[tuple[str, str, str], list[ObjectAt]] = {}
+    for path in repository.mentions(after, names):
+        for found in objects_in(after, path, layout, limits, kinds):
+            places.setdefault(identity(found), []).append(found)
+    for one in coming:
+        mine = one.pair.after
+        assert mine is not None  # it is coming
+        others = [other.origin for other in places.get(identity(mine), ()) if other.origin != mine.origin]
+        if others:
+            where = ", ".join(str(origin) for origin in sorted(others, key=str)[:3])
+            message = f"{mine.subject} is defined twice; also in {where}"
+            change: Change = one.effect.changes[0]
+            yield Finding(
+                "duplicate-object",
+                PROHIBIT,
+                INVALID,
+                message,
+                remedy="Change it where it is, or take one of them away.",
+                origin=Origin(mine.origin.file, mine.origin.line),
+                subject=mine.subject,
+                change=change,
+            )

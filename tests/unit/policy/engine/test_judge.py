@@ -1,0 +1,655 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Verdicts on real repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._judge import judge
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    Approval,
+    CommitPeople,
+    Finding,
+    Person,
+    Request,
+    Verdict,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._teams import FileTeams
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+TEAMS = FileTeams({"platform": ["olga", "otto"], "shop": ["mona", "moritz"]})
+
+ROLES = """\
+roles:
+  cluster-operators: {members: [team:platform]}
+  application-developers: {members: [team:shop]}
+owners: cluster-operators
+"""
+RULES = """\
+rules:
+  - name: only Cluster Operators change Kubernetes versions
+    change: {file: "inventories/**", field: cluster_kubernetes_version}
+    allow: cluster-operators
+    approvals: {count: 1, from: cluster-operators}
+  - name: production never goes back
+    change: {file: "inventories/prod/**", field: cluster_kubernetes_version}
+    deny_unless: {new: ">= old"}
+  - name: operators keep the inventories
+    change: {file: "inventories/**"}
+    allow: cluster-operators
+  - name: developers work outside the platform's namespaces
+    change: {object: {kind: "*", namespace: "!platform-*,!kube-*"}}
+    allow: [application-developers, cluster-operators]
+  - name: operators keep the policy
+    change: {file: "policy/**"}
+    allow: cluster-operators
+"""
+VERSION = "inventories/prod/group_vars/all.yml"
+START: Mapping[str, Any] = {
+    "policy/roles.yml": ROLES,
+    "policy/rules/platform.yml": RULES,
+    "inventories/prod/hosts.yml": "control_plane: {hosts: {cp1: }}\nworkers: {hosts: {w1: }}\n",
+    VERSION: 'cluster_kubernetes_version: "1.36.3"\n',
+    "apps/shop/web.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: shop}\ndata: {a: b}\n",
+    "README.md": "hello\n",
+}
+
+
+def config_map(name: str = "web", namespace: str = "shop", value: str = "b", kind: str = "ConfigMap") -> str:
+    return f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\ndata: {{a: {value}}}\n"
+
+
+class Bench:
+    """Judges changes of one starting point."""
+
+    def __init__(self, repo: Any, start: Mapping[str, Any] = START) -> None:
+        self.repo = repo
+        self.base = repo.commit(start, branch="main")
+
+    def ask(
+        self, change: Mapping[str, Any], login: str = "olga", approvals: tuple[str, ...] = (), **more: Any
+    ) -> Verdict:
+        teams, now = more.pop("teams", TEAMS), more.pop("now", NOW)
+        limits = {"limits": more.pop("limits")} if "limits" in more else {}
+        head = more.pop("head", None) or self.repo.commit(change, self.base, author=login)
+        base = more.pop("base", self.base)
+        counted = tuple(Approval(Person(login), head) for login in approvals)
+        request = Request(base, head, "main", Person(login), approvals=counted)._replace(**more)
+        return judge(request, self.repo.path, now=now, teams=teams, **limits)
+
+    def rules(self, rules: str, **files: Any) -> Bench:
+        """The same with other rules."""
+        return Bench(self.repo, {**START, "policy/rules/platform.yml": "rules:\n" + rules, **files})
+
+
+@pytest.fixture
+def bench(repo: Any) -> Bench:
+    return Bench(repo)
+
+
+def why(verdict: Verdict) -> list[tuple[str, str]]:
+    return [(finding.rule, finding.message) for finding in verdict.findings if finding.prohibits]
+
+
+class TestTheIssuesExample:
+    def test_an_operator_with_an_approval_may_upgrade(self, bench: Bench) -> None:
+        verdict = bench.ask({VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}, "olga", ("otto",))
+        assert verdict.permitted, why(verdict)
+        assert verdict.approvals == ("otto",) and verdict.people == (("olga", "forge"),)
+        (permission,) = verdict.permissions
+        assert permission.rules == (
+            "only Cluster Operators change Kubernetes versions",
+            "operators keep the inventories",
+        )
+        assert len(verdict.changes) == 1 and verdict.judged
+
+    def test_without_an_approval_not(self, bench: Bench) -> None:
+        for approvals in ((), ("olga",), ("mona",)):
+            verdict = bench.ask({VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}, "olga", approvals)
+            assert not verdict.permitted
+            ((rule, message),) = why(verdict)
+            assert rule == "only Cluster Operators change Kubernetes versions"
+            assert "needs 1 approval of the head by role:cluster-operators" in message
+
+    def test_a_developer_may_not(self, bench: Bench) -> None:
+        verdict = bench.ask({VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}, "mona", ("olga",))
+        assert not verdict.permitted and verdict.judged
+        (finding,) = [one for one in verdict.findings if one.prohibits]
+        assert finding.who_could == ("role:cluster-operators",)
+        assert str(finding.origin) == f"{VERSION}:1" and finding.remedy
+        assert finding.change is not None
+        assert (finding.change.before, finding.change.after) == ("1.36.3", "1.37.2")
+
+    def test_production_never_goes_back(self, bench: Bench) -> None:
+        verdict = bench.ask({VERSION: 'cluster_kubernetes_version: "1.36.1"\n'}, "olga", ("otto",))
+        assert {rule for rule, _message in why(verdict)} == {"production never goes back", "upgrade"}
+
+    def test_nor_through_what_environments_share(self, repo: Any) -> None:
+        start = {**START, "inventories/base/group_vars/all.yml": START[VERSION], VERSION: "cluster_name: prod\n"}
+        bench = Bench(repo, start)
+        change = {"inventories/base/group_vars/all.yml": 'cluster_kubernetes_version: "1.36.1"\n'}
+        assert "production never goes back" in {rule for rule, _message in why(bench.ask(change, "olga", ("otto",)))}
+
+    def test_developers_work_in_their_namespaces(self, bench: Bench) -> None:
+        assert bench.ask({"apps/shop/web.yaml": config_map(value="c")}, "mona").permitted
+        assert bench.ask({"apps/shop/more.yaml": config_map("more")}, "moritz").permitted
+        verdict = bench.ask({"apps/shop/more.yaml": config_map("more", "kube-system")}, "mona")
+        assert [rule for rule, _message in why(verdict)] == ["nothing allows it"]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: x}\n",
+            # An object that is in no namespace does not get into one by saying so.
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: x, namespace: shop}\n",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop-2}\n",
+            "apiVersion: cert-manager.io/v1\nkind: ClusterIssuer\nmetadata: {name: x, namespace: shop}\n",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {}\n",
+        ],
+    )
+    def test_what_is_in_no_certain_namespace_is_not_theirs(self, bench: Bench, text: str) -> None:
+        verdict = bench.ask({"apps/shop/x.yaml": text}, "mona")
+        assert "nothing allows it" in {rule for rule, _message in why(verdict)}
+
+    def test_what_no_rule_allows_is_prohibited(self, bench: Bench) -> None:
+        for login in ("olga", "mona", "eve"):
+            verdict = bench.ask({"README.md": "changed"}, login)
+            ((rule, message),) = why(verdict)
+            assert rule == "nothing allows it" and "README.md" in str(verdict.changes[0].subject) and login in message
+
+    def test_nothing_changes_nothing_to_permit(self, bench: Bench) -> None:
+        head = bench.repo.commit({}, bench.base)
+        verdict = bench.ask({}, "eve", head=head)
+        assert verdict.permitted and verdict.changes == ()
+
+
+class TestPeople:
+    CHANGE: Mapping[str, Any] = {"apps/shop/web.yaml": config_map(value="c")}
+
+    @pytest.mark.parametrize("more", [{"committers": (Person("eve"),)}, {"pushers": (Person("eve"),)}])
+    def test_everybody_behind_it_counts(self, bench: Bench, more: Any) -> None:
+        verdict = bench.ask(self.CHANGE, "mona", (), **more)
+        assert not verdict.permitted
+        assert [login for login, _how in verdict.people] == ["eve", "mona"]
+        assert "eve" in why(verdict)[0][1]
+
+    def test_the_forges_word_on_commits(self, bench: Bench) -> None:
+        head = bench.repo.commit(self.CHANGE, bench.base)
+        for word, permitted in (
+            (CommitPeople(head, Person("mona"), Person("moritz")), True),
+            (CommitPeople(head, Person("eve"), Person("mona")), False),
+            (CommitPeople(head, None, Person("mona")), False),
+            (CommitPeople(head, Person("mona"), Person("web-flow")), True),
+            (CommitPeople(head, Person("web-flow"), Person("mona")), False),
+            (CommitPeople("0" * 40, Person("mona"), Person("mona")), False),
+        ):
+            assert bench.ask({}, "mona", head=head, commits=(word,)).permitted is permitted, word
+
+    def test_addresses_in_the_policy_name_people(self, repo: Any) -> None:
+        bench = Bench(
+            repo, {**START, "policy/roles.yml": ROLES + "people: {mona: [mona@example.org], eve: [eve@example.org]}\n"}
+        )
+        head = repo.commit(self.CHANGE, bench.base, author="mona")
+        assert bench.ask({}, "mona", head=head, commits=(CommitPeople(head),)).permitted
+        head = repo.commit(self.CHANGE, bench.base, author="eve")
+        verdict = bench.ask({}, "mona", head=head)
+        assert ("eve", "address") in verdict.people and not verdict.permitted
+
+    def test_nobody_approves_their_own(self, bench: Bench) -> None:
+        change = {VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}
+        assert bench.ask(change, "olga", ("otto",)).permitted
+        other: tuple[dict[str, Any], ...] = ({"committers": (Person("otto"),)}, {"pushers": (Person("Otto"),)})
+        for more in other:
+            verdict = bench.ask(change, "olga", ("otto",), **more)
+            assert not verdict.permitted and verdict.approvals == ()
+            assert any("cannot approve it" in finding.remedy for finding in verdict.findings)
+
+    def test_an_approval_of_an_older_head_does_not_count(self, bench: Bench) -> None:
+        one = bench.repo.commit({VERSION: 'cluster_kubernetes_version: "1.37.1"\n'}, bench.base)
+        two = bench.repo.commit({VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}, one)
+        old, new = Approval(Person("otto"), one), Approval(Person("otto"), two)
+        assert bench.ask({}, "olga", head=one, approvals=()).permitted is False
+        assert judge(
+            Request(bench.base, one, "main", Person("olga"), approvals=(old,)), bench.repo.path, now=NOW, teams=TEAMS
+        ).permitted
+        request = Request(bench.base, two, "main", Person("olga"), approvals=(old,))
+        verdict = judge(request, bench.repo.path, now=NOW, teams=TEAMS)
+        assert not verdict.permitted and any("not the head any more" in one.remedy for one in verdict.findings)
+        assert judge(request._replace(approvals=(old, new)), bench.repo.path, now=NOW, teams=TEAMS).permitted
+
+    def test_two_approvals_are_two_people(self, bench: Bench) -> None:
+        rules = "  - name: a\n    change: {file: '**'}\n    allow: application-developers\n"
+        rules += "    approvals: {count: 2, from: cluster-operators}\n"
+        two = bench.rules(rules)
+        assert not two.ask(self.CHANGE, "mona", ("olga", "OLGA")).permitted
+        assert two.ask(self.CHANGE, "mona", ("olga", "otto")).permitted
+
+    def test_logins_are_compared_as_forges_do(self, bench: Bench) -> None:
+        assert bench.ask(self.CHANGE, "MONA").permitted
+
+    @pytest.mark.parametrize("login", ["m\u043ena", "mona\u200b", "\uff4dona", "mon\u00aa", " mona", "mona\n", ""])
+    def test_lookalikes_are_nobody(self, bench: Bench, login: str) -> None:
+        assert not bench.ask(self.CHANGE, "mona", committers=(Person(login),)).permitted
+        assert not bench.ask({VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}, "olga", (login,)).permitted
+
+    def test_the_events_teams_count(self, bench: Bench) -> None:
+        assert not bench.ask(self.CHANGE, "eve").permitted
+        assert bench.ask(self.CHANGE, "eve", teams=None, author=Person("eve", ("shop",))).permitted
+        assert not bench.ask(self.CHANGE, "mona", teams=TEAMS, author=Person("mona", ())).permitted
+
+    def test_without_teams_it_cannot_be_judged(self, bench: Bench) -> None:
+        verdict = bench.ask(self.CHANGE, "mona", teams=None)
+        assert not verdict.permitted and not verdict.judged
+        assert any("cannot be told" in finding.message for finding in verdict.findings)
+
+    def test_no_author_no_verdict(self, bench: Bench) -> None:
+        verdict = bench.ask(self.CHANGE, "mona", author=None)
+        assert not verdict.permitted and not verdict.judged
+
+
+class TestRules:
+    def ask(
+        self, bench: Bench, rules: str, change: Mapping[str, Any], author: str = "mona", *approvals: str, **more: Any
+    ) -> Verdict:
+        return bench.rules(rules).ask(change, author, approvals, **more)
+
+    def test_only(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {file: 'apps/**'}, allow: anyone}\n"
+        only = "  - {name: b, change: {file: 'apps/**', field: data.secret}, only: cluster-operators}\n"
+        change = {"apps/shop/web.yaml": config_map(value="b, secret: x")}
+        assert self.ask(bench, rules, change).permitted
+        verdict = self.ask(bench, rules + only, change)
+        assert [rule for rule, _message in why(verdict)] == ["b"]
+        assert verdict.findings[0].who_could == ("role:cluster-operators",)
+        assert self.ask(bench, rules + only, change, "olga").permitted
+        assert self.ask(bench, rules + only, {"apps/shop/web.yaml": config_map(value="z")}).permitted
+
+    def test_any_and_all(self, bench: Bench) -> None:
+        both = "  - {name: a, change: {file: '**'}, allow: {all: [application-developers, user:mona]}}\n"
+        change = {"README.md": "x"}
+        assert self.ask(bench, both, change, "mona").permitted
+        assert not self.ask(bench, both, change, "moritz").permitted
+        either = "  - {name: a, change: {file: '**'}, allow: {any: [{all: [team:shop, user:mona]}, user:eve]}}\n"
+        assert [self.ask(bench, either, change, login).permitted for login in ("mona", "eve", "olga")] == [
+            True,
+            True,
+            False,
+        ]
+
+    def test_deny_with_a_reason_and_to_some(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += "  - name: b\n    change: {file: 'README.md'}\n"
+        rules += "    deny: {reason: it is carved in stone, to: application-developers}\n"
+        verdict = self.ask(bench, rules, {"README.md": "x"})
+        ((rule, message),) = why(verdict)
+        assert rule == "b" and "carved in stone" in message
+        assert self.ask(bench, rules, {"README.md": "x"}, "olga").permitted
+
+    FIELD = "apps/shop/web.yaml"
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            (config_map(value="b"), config_map(value="z")),
+            (None, config_map(value="z")),
+            (config_map(value="b"), None),
+            ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: shop}\n", config_map(value="z")),
+            (
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: shop}\ndata: x\n",
+                config_map(value="z"),
+            ),
+        ],
+    )
+    def test_a_field_is_not_evaded_by_a_larger_change(self, bench: Bench, before: Any, after: Any) -> None:
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += "  - {name: b, change: {object: {kind: ConfigMap}, field: data.a}, deny: nope}\n"
+        verdict = bench.rules(rules, **{self.FIELD: before}).ask({self.FIELD: after}, "mona")
+        assert [rule for rule, _message in why(verdict)] == ["b"]
+
+    def test_an_allowed_field_does_not_allow_the_whole(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {object: {kind: ConfigMap}, field: data}, allow: anyone}\n"
+        assert self.ask(bench, rules, {self.FIELD: config_map(value="z")}).permitted
+        for text in (None, config_map("other"), config_map(value="z").replace("data:", "immutable: true\ndata:")):
+            assert not self.ask(bench, rules, {self.FIELD: text}).permitted
+        rules += "  - {name: b, change: {object: {kind: ConfigMap}, field: '!data'}, allow: application-developers}\n"
+        assert self.ask(bench, rules, {"apps/shop/other.yaml": config_map("other")}).permitted
+
+    def test_old_and_new_values(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {field: data.a, old: 'b', new: ['c', 'd*']}, allow: anyone}\n"
+        assert self.ask(bench, rules, {self.FIELD: config_map(value="c")}).permitted
+        assert self.ask(bench, rules, {self.FIELD: config_map(value="dd")}).permitted
+        assert not self.ask(bench, rules, {self.FIELD: config_map(value="e")}).permitted
+
+    @pytest.mark.parametrize(
+        ("action", "text"), [("added", config_map("extra")), ("removed", None), ("changed", config_map(value="z"))]
+    )
+    def test_actions(self, bench: Bench, action: str, text: Any) -> None:
+        path = "apps/shop/n.yaml" if action == "added" else self.FIELD
+        rules = "  - {name: a, change: {object: {kind: ConfigMap}, action: %s}, allow: anyone}\n"
+        assert self.ask(bench, rules % action, {path: text}).permitted
+        assert not self.ask(bench, rules % ("removed" if action != "removed" else "added"), {path: text}).permitted
+
+    def test_labels_of_both_sides_must_be_allowed(self, bench: Bench) -> None:
+        text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: shop, labels: {team: %s}}\n"
+        rules = "  - {name: a, change: {object: {labels: {team: shop}}}, allow: application-developers}\n"
+        start = {self.FIELD: text % "platform"}
+        taken = bench.rules(rules, **start)
+        assert not taken.ask({self.FIELD: text % "shop"}, "mona").permitted
+        own = bench.rules(rules, **{self.FIELD: text % "shop"})
+        assert own.ask({self.FIELD: (text % "shop") + "data: {x: z}\n"}, "mona").permitted
+        assert not own.ask({self.FIELD: text % "platform"}, "mona").permitted
+
+    def test_environments(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {environment: dev}, allow: anyone}\n"
+        assert self.ask(bench, rules, {"apps/dev/a.yaml": config_map()}).permitted
+        assert not self.ask(bench, rules, {"apps/prod/a.yaml": config_map()}).permitted
+        assert not self.ask(bench, rules, {"apps/a.yaml": config_map("extra")}).permitted
+        rules = (
+            "  - {name: a, change: {file: '**'}, allow: anyone}\n  - {name: b, change: {cluster: prod}, deny: nope}\n"
+        )
+        assert [
+            self.ask(bench, rules, {path: config_map("extra")}).permitted
+            for path in ("apps/dev/a.yaml", "apps/prod/a.yaml", "apps/a.yaml")
+        ] == [True, False, False]
+
+    def test_hosts_and_groups(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {group: workers}, allow: anyone}\n"
+        assert self.ask(bench, rules, {"inventories/prod/group_vars/workers.yml": "node_swap: true"}).permitted
+        assert self.ask(bench, rules, {"inventories/prod/host_vars/w1.yml": "node_swap: true"}).permitted
+        assert not self.ask(bench, rules, {"inventories/prod/host_vars/cp1.yml": "node_swap: true"}).permitted
+        assert not self.ask(
+            bench, rules, {"inventories/prod/group_vars/all.yml": START[VERSION] + "node_swap: true\n"}
+        ).permitted
+        rules = "  - {name: a, change: {host: 'w*', type: variable}, allow: anyone}\n"
+        assert self.ask(bench, rules, {"inventories/prod/group_vars/workers.yml": "node_swap: true"}).permitted
+        assert not self.ask(bench, rules, {"inventories/prod/hosts.yml": "workers: {hosts: {w2: }}"}).permitted
+
+    @pytest.mark.parametrize(
+        ("now", "author", "permitted"),
+        [
+            (datetime(2026, 6, 30, 23, 59, tzinfo=UTC), "mona", True),
+            (datetime(2026, 7, 1, 0, 0, tzinfo=UTC), "mona", False),
+            (datetime(2026, 6, 1, tzinfo=UTC), "moritz", False),
+            (datetime(2026, 6, 1, tzinfo=UTC), "olga", False),
+        ],
+    )
+    def test_exceptions_end_and_name_their_approver(
+        self, bench: Bench, now: datetime, author: str, permitted: bool
+    ) -> None:
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += "  - name: frozen\n    change: {file: '**'}\n    deny: not now\n"
+        rules += "    exceptions:\n      - {until: 2026-06-30, approved_by: 'user:olga', reason: urgent,"
+        rules += " to: {any: ['user:mona', 'user:olga']}}\n"
+        verdict = self.ask(bench, rules, {"README.md": "x"}, author, now=now)
+        assert verdict.permitted is permitted
+        if permitted:
+            assert any("approved by olga: urgent" in finding.message for finding in verdict.findings)
+
+    def test_exceptions_of_a_part(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += "  - name: frozen\n    change: {file: '**'}\n    deny: not now\n"
+        rules += "    exceptions: [{until: 2026-06-30, approved_by: 'user:olga', reason: x, change: {field: data.a}}]\n"
+        assert self.ask(bench, rules, {self.FIELD: config_map(value="z")}).permitted
+        assert not self.ask(
+            bench, rules, {self.FIELD: config_map(value="z").replace("data: {", "data: {k: m, ")}
+        ).permitted
+
+    def test_approvals_unless(self, bench: Bench) -> None:
+        rules = "  - name: a\n    change: {file: '**'}\n    allow: anyone\n"
+        rules += "    approvals: {from: cluster-operators, unless: cluster-operators}\n"
+        assert self.ask(bench, rules, {"README.md": "x"}, "olga").permitted
+        assert not self.ask(bench, rules, {"README.md": "x"}, "mona").permitted
+        assert self.ask(bench, rules, {"README.md": "x"}, "mona", "otto").permitted
+
+    def test_code_owners(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n  - {name: owners, codeowners: approve}\n"
+        files = {"CODEOWNERS": "* @olga\n/apps/ @acme/shop @otto\n/docs/\n"}
+        own = bench.rules(rules, **files)
+        assert not own.ask({"README.md": "x"}, "mona").permitted
+        assert own.ask({"README.md": "x"}, "mona", ("olga",)).permitted
+        assert own.ask({"docs/x": "x"}, "mona").permitted
+        teams = FileTeams({"acme/shop": ["eve"], "shop": [], "platform": []})
+        assert own.ask({self.FIELD: config_map(value="z")}, "mona", ("eve",), teams=teams).permitted
+        change = bench.rules("  - {name: owners, change: {file: '**'}, codeowners: change}\n", **files)
+        assert change.ask({"README.md": "x"}, "olga").permitted
+        assert not change.ask({"docs/x": "x"}, "olga").permitted
+
+
+class TestOpaque:
+    ALLOW = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+
+    @pytest.mark.parametrize(
+        "rule",
+        ["change: {object: {kind: ClusterRole}}, deny: nope", "change: {field: x}, deny_unless: {new: '>= old'}"],
+    )
+    def test_what_is_not_understood_may_be_what_is_denied(self, bench: Bench, rule: str) -> None:
+        denied = bench.rules(self.ALLOW + "  - {name: b, " + rule + "}\n")
+        assert denied.ask({"README.md": "x"}, "mona").permitted
+        verdict = denied.ask({"apps/link.yaml": ("120000", "../README.md")}, "mona")
+        assert {name for name, _message in why(verdict)} == {"b"}
+
+    def test_a_field_rule_does_not_allow_it(self, bench: Bench) -> None:
+        verdict = bench.rules("  - {name: a, change: {field: '**'}, allow: anyone}\n").ask(
+            {"link": ("120000", "README.md")}, "mona"
+        )
+        assert not verdict.permitted
+
+
+class TestMoves:
+    RULES = """\
+  - {name: platform, change: {file: 'apps/platform/**'}, allow: cluster-operators}
+  - {name: shop, change: {file: 'apps/shop/**'}, allow: [application-developers, cluster-operators]}
+"""
+
+    def test_a_move_to_where_other_rules_hold_is_judged(self, bench: Bench) -> None:
+        own = bench.rules(self.RULES, **{"apps/platform/x.yaml": config_map("x")})
+        away = {"apps/platform/x.yaml": None, "apps/shop/x.yaml": config_map("x")}
+        assert not own.ask(away, "mona").permitted
+        assert own.ask(away, "olga").permitted
+        assert not own.ask({**away, "apps/shop/x.yaml": config_map("x", value="z")}, "mona").permitted
+
+    def test_a_move_among_the_same_rules_is_none(self, bench: Bench) -> None:
+        own = bench.rules(self.RULES)
+        verdict = own.ask({"apps/shop/web.yaml": None, "apps/shop/deep/web.yaml": START["apps/shop/web.yaml"]}, "eve")
+        assert verdict.permitted and verdict.changes == ()
+
+    def test_an_override_that_says_the_same_is_not_dropped_unseen(self, bench: Bench) -> None:
+        rules = "  - {name: base, change: {file: 'inventories/base/**'}, allow: anyone}\n"
+        own = bench.rules(rules, **{"inventories/base/group_vars/all.yml": START[VERSION]})
+        assert not own.ask({VERSION: None}, "mona").permitted
+
+
+class TestThePolicyItself:
+    def test_rules_in_force_are_those_of_the_target(self, bench: Bench) -> None:
+        anything = "rules:\n  - {name: mine, change: {file: '**'}, allow: anyone}\n"
+        change = {"policy/rules/mine.yml": anything, "README.md": "x"}
+        verdict = bench.ask(change, "mona")
+        assert {str(one.change.subject) for one in verdict.findings if one.prohibits and one.change} == {
+            "path:README.md",
+            "path:policy/rules/mine.yml",
+        }
+        assert not bench.ask(change, "olga").permitted  # README.md is not hers either, as long as it is not merged
+        assert bench.ask({"policy/rules/mine.yml": anything}, "olga").permitted
+
+    def test_what_it_loosens_and_tightens_is_said(self, bench: Bench) -> None:
+        rules = RULES.replace("count: 1", "count: 2").replace("[application-developers, cluster-operators]", "anyone")
+        roles = ROLES.replace("[team:platform]", "[team:platform, 'user:eve']")
+        verdict = bench.ask({"policy/rules/platform.yml": rules, "policy/roles.yml": roles}, "olga")
+        assert verdict.permitted
+        said = [(delta.direction, delta.message) for delta in verdict.deltas]
+        assert ("loosens", "user:eve is now in role cluster-operators") in said
+        assert any(direction == "tightens" and "wants 2 approvals, not 1" in message for direction, message in said)
+        assert any(direction == "loosens" and "anyone can newly change" in message for direction, message in said)
+        assert said == sorted(said, key=lambda one: ({"loosens": 0, "changes": 1, "tightens": 2}[one[0]], one[1]))
+        assert any(finding.kind == "policy" and not finding.prohibits for finding in verdict.findings)
+
+    def test_a_change_that_breaks_it_is_prohibited_with_every_problem(self, bench: Bench) -> None:
+        verdict = bench.ask(
+            {"policy/rules/platform.yml": "rules:\n  - {name: a, alow: x}\n  - {name: b, allow: nobody-knows}\n"},
+            "olga",
+        )
+        assert not verdict.permitted
+        places = {str(finding.origin) for finding in verdict.findings if finding.rule == "policy"}
+        assert {"policy/rules/platform.yml:2", "policy/rules/platform.yml:3"} <= places
+
+    def test_no_policy_permits_nothing(self, repo: Any) -> None:
+        bench = Bench(repo, {"README.md": "x"})
+        verdict = bench.ask({"README.md": "y"}, "olga")
+        assert (
+            not verdict.permitted and "there is no policy" in verdict.findings[0].message + verdict.findings[1].message
+        )
+
+    @pytest.mark.parametrize(
+        ("broken", "mended"),
+        [
+            ({"policy/rules/platform.yml": "rules: ["}, {"policy/rules/platform.yml": RULES}),
+            ({"policy/roles.yml": "roles: {a: ["}, {"policy/roles.yml": ROLES}),
+        ],
+    )
+    def test_a_broken_policy_is_mended_by_its_owners_only(self, bench: Bench, broken: Any, mended: Any) -> None:
+        bench.base = bench.repo.commit(broken, bench.base, branch="main")
+        assert bench.ask(mended, "olga").permitted
+        assert not bench.ask(mended, "mona").permitted
+        assert not bench.ask({**mended, "README.md": "x"}, "olga").permitted
+        assert not bench.ask({"policy/other.txt": "x"}, "olga").permitted
+        assert not bench.ask({"apps/shop/web.yaml": config_map(value="z")}, "mona").permitted
+        verdict = bench.ask(mended, "olga", committers=(Person("mona"),))
+        assert not verdict.permitted and any("mona does not own" in finding.message for finding in verdict.findings)
+
+
+class TestValidity:
+    def test_yaml(self, bench: Bench) -> None:
+        verdict = bench.ask({"apps/shop/web.yaml": "a: ["}, "mona")
+        assert "yaml" in {rule for rule, _message in why(verdict)}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ('cluster_kubernetes_version: "1.38.0"\n', "skips"),
+            ('cluster_kubernetes_version: "1.35.0"\n', "never goes back"),
+            ('cluster_kubernetes_version: "1.36"\n', ""),
+            ("cluster_kubernetes_version: 1.37\n", "must be string"),
+            ('cluster_kubernetes_version: "soon"\n', "no version"),
+            ("cluster_kubernets_version: '1.37'\n", "do you mean cluster_kubernetes_version"),
+            (START[VERSION] + "cluster_pod_cidr: 10.1.0.0/16\n", "cannot change on a live cluster"),
+            (START[VERSION] + "cluster_pod_cidr: 10.244.0.0/16\n", ""),
+            (START[VERSION] + "node_swap: 3\n", "must be boolean"),
+            (START[VERSION] + "cluster_endpoint_provider: magic\n", "must be one of"),
+            (START[VERSION] + "node_taints: [{effect: x}]\n", "lacks key"),
+            (START[VERSION] + "anything_else: 3\n", ""),
+        ],
+    )
+    def test_variables(self, bench: Bench, text: str, message: str) -> None:
+        verdict = bench.ask({VERSION: text}, "olga", ("otto",))
+        found = [finding.message for finding in verdict.findings if finding.kind == "invalid" and finding.prohibits]
+        assert bool(found) is bool(message), found
+        assert not message or any(message in one for one in found), found
+
+    def test_skew(self, bench: Bench) -> None:
+        verdict = bench.ask(
+            {"inventories/prod/group_vars/workers.yml": 'cluster_kubernetes_version: "1.37.1"\n'}, "olga", ("otto",)
+        )
+        assert any("may not be newer than a control plane" in message for _rule, message in why(verdict))
+
+    def test_the_same_object_twice(self, bench: Bench) -> None:
+        verdict = bench.ask({"apps/other/web.yaml": config_map(value="c")}, "mona")
+        (finding,) = [one for one in verdict.findings if one.rule == "duplicate-object"]
+        assert finding.prohibits and "apps/shop/web.yaml:1" in finding.message
+        twice = bench.ask({"apps/x.yaml": config_map("extra") + "---\n" + config_map("extra")}, "mona")
+        assert sum(one.rule == "duplicate-object" for one in twice.findings) == 2
+        assert bench.ask({"apps/prod/web.yaml": config_map(value="c")}, "mona").permitted
+
+    def test_conflicts_with_the_target(self, bench: Bench) -> None:
+        head = bench.repo.commit({"apps/shop/web.yaml": config_map(value="c")}, bench.base, author="mona")
+        base = bench.repo.commit({"apps/shop/web.yaml": config_map(value="d")}, bench.base, branch="main")
+        verdict = bench.ask({}, "mona", head=head, base=base)
+        assert [rule for rule, _message in why(verdict)] == ["merge"]
+
+    def test_the_target_went_on(self, bench: Bench) -> None:
+        head = bench.repo.commit({"apps/shop/web.yaml": config_map(value="c")}, bench.base, author="mona")
+        base = bench.repo.commit({"README.md": "x", "apps/shop/n.yaml": config_map("extra")}, bench.base, branch="main")
+        verdict = bench.ask({}, "mona", head=head, base=base)
+        assert verdict.permitted and len(verdict.changes) == 1 and verdict.merge_base == bench.base
+
+
+class TestContent:
+    RULES = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+
+    def fake(self, monkeypatch: pytest.MonkeyPatch, check: Any) -> None:
+        monkeypatch.setattr(_checks, "run", lambda _module: check)
+        monkeypatch.setattr(_checks, "params", lambda _name: lambda _n, _p: [])
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            lambda jobs: 1 / 0,
+            lambda jobs: [],
+            lambda jobs: None,
+            lambda jobs: [None for _job in jobs],
+        ],
+    )
+    def test_whatever_goes_wrong_in_a_check_prohibits(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, answer: Any
+    ) -> None:
+        own = bench.rules(self.RULES)
+        self.fake(monkeypatch, answer)
+        verdict = own.ask({"apps/shop/web.yaml": config_map(value="c")}, "mona")
+        assert not verdict.permitted and not verdict.judged
+
+    def test_only_new_findings_prohibit(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        own = bench.rules(self.RULES)
+
+        def check(jobs: Any) -> Any:
+            return [
+                [
+                    Finding(
+                        job.context.rule,
+                        job.context.severity,
+                        "content",
+                        "bad value",
+                        subject=at.subject,
+                        origin=at.origin,
+                    )
+                    for at in job.objects
+                    if at.object["data"]["a"] != "good"
+                ]
+                for job in jobs
+            ]
+
+        self.fake(monkeypatch, check)
+        old = own.ask({"apps/shop/web.yaml": config_map(value="c")}, "mona")
+        assert old.permitted and [finding.new for finding in old.findings] == [False]
+        assert not own.ask({"apps/shop/n.yaml": config_map("extra", value="c")}, "mona").permitted
+        assert own.ask({"apps/shop/web.yaml": config_map(value="good")}, "mona").permitted
+
+
+class TestErrors:
+    @pytest.mark.parametrize("base", ["0" * 40, "HEAD", "", "1" * 64])
+    def test_commits_that_are_not_there(self, bench: Bench, base: str) -> None:
+        verdict = bench.ask({"README.md": "x"}, "olga", base=base)
+        assert not verdict.permitted and not verdict.judged
+
+    def test_no_repository(self, tmp_path: Any) -> None:
+        request = Request("0" * 40, "1" * 40, "main", Person("olga"))
+        verdict = judge(request, tmp_path / "nowhere", now=NOW)
+        assert not verdict.permitted and not verdict.judged
+
+    def test_a_fault_of_ours_prohibits(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any, **__: Any) -> None:
+            raise ZeroDivisionError("oops")
+
+        monkeypatch.setattr("ansible_collections.weft.platform.plugins.plugin_utils._policy._judge.understand", fail)
+        verdict = bench.ask({"apps/shop/web.yaml": config_map(value="c")}, "mona")
+        assert not verdict.permitted and not verdict.judged and "oops" in verdict.findings[0].message
+
+    def test_the_same_question_has_the_same_answer(self, bench: Bench) -> None:
+        head = bench.repo.commit({"README.md": "x", "apps/shop/web.yaml": config_map(value="c")}, bench.base)
+        verdicts = [bench.ask({}, "mona", head=head).to_json() for _ in range(2)]
+        assert verdicts[0] == verdicts[1]
+        request = Request(bench.base, head, "main", Person("mona", ("a",)), approvals=(Approval(Person("x"), head),))
+        assert Request.from_json(request.to_json()) == request
