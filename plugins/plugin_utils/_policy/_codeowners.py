@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError, Problem, Tree
+
+if TYPE_CHECKING:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, Rule, Who
 
 #: Where GitHub looks for the file; the first that is there counts.
 LOCATIONS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
@@ -26,6 +29,8 @@ LOCATIONS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 #: GitHub does not load a file that is not under 3 MB.
 MAX_BYTES = 3 * 1024 * 1024
 
+#: What the rules call everybody.
+_ANYONE = "anyone"
 _USER = re.compile(r"@[A-Za-z0-9_-]+", re.ASCII)
 _TEAM = re.compile(r"@[A-Za-z0-9-]+/[A-Za-z0-9_-]+", re.ASCII)
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,63}", re.ASCII)
@@ -253,3 +258,124 @@ def _segment(text: str) -> _Segment:
     if escaped:
         raise ValueError("a backslash at the end escapes nothing (an escaped # does not work in CODEOWNERS)")
     return _Glob(tuple(parts))
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------
+
+
+class Written(NamedTuple):
+    """A CODEOWNERS file made of rules, and what of them it cannot say."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+class _Area(NamedTuple):
+    """Files that a rule allows to be changed, as the rule and as CODEOWNERS writes them, and by whom."""
+
+    item: str
+    pattern: str
+    owners: tuple[str, ...]
+
+
+def write(policy: Policy, organisation: str = "") -> Written:
+    """The CODEOWNERS file of a policy, as far as paths go.
+
+    Rules that allow changes of files become lines: owners are those whose approvals a rule wants, else those whom it
+    allows.  Lines of wider patterns come first, and a narrower one repeats their owners, since in CODEOWNERS the last
+    match wins and in the policy any rule allows.  What looks at more than paths is left out and noted.
+
+    Args:
+        policy: the rules.
+        organisation: whose teams are meant where a team is written without one.
+    """
+    notes: list[str] = []
+    areas = [area for rule in policy.rules for area in _areas(rule, policy, organisation, notes)]
+    lines: dict[str, tuple[str, ...]] = {}
+    for area in sorted(areas, key=lambda one: (one.item.count("/"), "*" not in one.item, one.pattern)):
+        shared = [owner for other in areas if _covers(other.item, area.item) for owner in other.owners]
+        lines[area.pattern] = tuple(dict.fromkeys([*lines.get(area.pattern, ()), *shared, *area.owners]))
+    width = max((len(pattern) for pattern in lines), default=0)
+    head = ["# Made from the rules in policy/; change those, not this file."]
+    head += [f"# Not said here: {note}" for note in notes]
+    body = [f"{pattern:{width}} {' '.join(owners)}".rstrip() for pattern, owners in lines.items()]
+    return Written("\n".join([*head, *body]) + "\n", tuple(notes))
+
+
+def _areas(rule: Rule, policy: Policy, organisation: str, notes: list[str]) -> Iterator[_Area]:
+    if rule.allowed is None:
+        return
+    who = rule.approvals.source if rule.approvals is not None else rule.allowed
+    owners = tuple(dict.fromkeys(_owners(who, policy, organisation, notes, frozenset())))
+    if not owners and _ANYONE not in who.names():
+        # a line without owners would let everybody in
+        notes.append(f"{_line_safe(rule.name)}: nobody whom it names is an owner")
+        return
+    for selector in rule.selectors:
+        if selector.file is None or selector != type(selector)(type=selector.type, file=selector.file):
+            notes.append(f"{_line_safe(rule.name)}: looks at more than paths")
+            continue
+        if selector.file.negative:
+            notes.append(f"{_line_safe(rule.name)}: leaves out some of what it selects")
+        for item in selector.file.items:
+            pattern = None if item.startswith("!") else _as_pattern(item)
+            if pattern is not None:
+                yield _Area(item, pattern, owners)
+            elif not item.startswith("!"):
+                notes.append(f"{_line_safe(rule.name)}: {_line_safe(item)} is no pattern of CODEOWNERS")
+
+
+def _line_safe(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)[:200]
+
+
+def _as_pattern(item: str) -> str | None:
+    """A pattern of the rules as CODEOWNERS has it; None where it has no such pattern."""
+    if any(char in "[]{}\\#\t" or not char.isprintable() for char in item):
+        return None
+    if item in ("**", "/**"):
+        return "*"
+    pattern = "/" + item.removeprefix("/").replace(" ", "\\ ")
+    return pattern.removesuffix("**") if pattern.endswith("/**") else pattern
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether one pattern surely means everything that another means."""
+    wide, narrow = wide.removeprefix("/"), narrow.removeprefix("/")
+    if wide in (narrow, "**"):
+        return True
+    prefix = wide.removesuffix("**")
+    return wide.endswith("/**") and not any(char in "*?" for char in prefix) and narrow.startswith(prefix)
+
+
+def _owners(who: Who, policy: Policy, organisation: str, notes: list[str], seen: frozenset[str]) -> Iterator[str]:
+    """The owners that a rule's people are, roles resolved."""
+    if who.how == "all" and len(who.of) > 1:
+        notes.append(f"{_line_safe(str(who))}: that all of them are wanted")
+    names = [who.name] if who.how == "one" else []
+    for one in who.of:
+        yield from _owners(one, policy, organisation, notes, seen)
+    for name in names:
+        yield from _owner(name, policy, organisation, notes, seen)
+
+
+def _owner(name: str, policy: Policy, organisation: str, notes: list[str], seen: frozenset[str]) -> Iterator[str]:
+    kind, colon, rest = name.partition(":")
+    role = policy.roles.get(rest if kind == "role" else name)
+    if role is not None:
+        if role.name not in seen:
+            for member in role.members:
+                yield from _owner(member, policy, organisation, notes, seen | {role.name})
+        return
+    if name == _ANYONE:
+        return
+    team = rest if "/" in rest or not organisation else f"{organisation}/{rest}"
+    owner, form = {
+        "user": (f"@{rest}", _USER),
+        "team": (f"@{team}", _TEAM),
+        "email": (rest, _EMAIL),
+    }.get(kind, ("", _USER))
+    if colon and form.fullmatch(owner):
+        yield owner
+    else:
+        notes.append(f"{_line_safe(name)}: is no owner on GitHub{'; name the organisation' if kind == 'team' else ''}")

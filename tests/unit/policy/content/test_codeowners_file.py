@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from typing import Any, cast
 
 import pytest
-from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners, _load
 from content_jobs import Files
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -157,6 +159,65 @@ def test_where_github_looks() -> None:
 )
 def test_owners_as_the_rules_name_people(owner: str, name: str) -> None:
     assert _codeowners.principal(owner) == name
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------
+
+ROLES = """
+roles:
+  operators: {members: ["team:platform", "user:Ann"]}
+  developers: {members: [role:operators, "team:acme/shop"]}
+owners: operators
+"""
+
+
+def written(rules: str, organisation: str = "acme") -> _codeowners.Written:
+    files = {
+        "policy/roles.yml": ROLES,
+        "policy/rules/a.yml": f"rules:\n{textwrap.indent(textwrap.dedent(rules), '  ')}",
+    }
+    return _codeowners.write(_load.load(cast(Any, Files(files))), organisation)
+
+
+def body(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_rules_become_lines_that_mean_the_same() -> None:
+    made = written("""
+    - {name: all, change: {file: "**"}, allow: operators}
+    - {name: apps, change: {file: "apps/**, docs/*.md"}, allow: developers}
+    - {name: one, change: {file: apps/shop/values.yaml}, allow: "user:bob", approvals: {count: 1, from: operators}}
+    """)
+    assert made.notes == ()
+    assert body(made.text) == [
+        ["*", "@acme/platform", "@Ann"],
+        ["/apps/", "@acme/platform", "@Ann", "@acme/shop"],
+        ["/docs/*.md", "@acme/platform", "@Ann", "@acme/shop"],
+        ["/apps/shop/values.yaml", "@acme/platform", "@Ann", "@acme/shop"],
+    ]
+    parsed = _codeowners.parse(made.text)
+    assert parsed.problems == ()
+    assert parsed.owners("apps/shop/x") == ("@acme/platform", "@Ann", "@acme/shop")
+    assert parsed.owners("README") == ("@acme/platform", "@Ann")
+
+
+def test_what_cannot_be_said_is_noted_and_never_opens_anything() -> None:
+    made = written(
+        """
+        - {name: fields, change: {file: "inventories/**", field: cluster_kubernetes_version}, allow: operators}
+        - {name: classes, change: {file: "a[bc]/**"}, allow: operators}
+        - {name: but, change: {file: "apps/**,!apps/x/**"}, allow: operators}
+        - {name: mine, change: {file: "mine/**"}, allow: "team:local"}
+        - {name: free, change: {file: "free/**"}, allow: anyone}
+        """,
+        organisation="",
+    )
+    assert body(made.text) == [["/apps/", "@Ann"], ["/free/"]]
+    said = "\n".join(made.notes)
+    for word in ("fields: looks at more", "a[bc]/** is no pattern", "but: leaves out", "team:local: is no owner"):
+        assert word in said
+    assert all(f"# Not said here: {note}" in made.text.splitlines() for note in made.notes)
 
 
 SEGMENT = st.text(alphabet="ab*?", min_size=1, max_size=5)
