@@ -192,5 +192,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint " (did you mean X?)" with the nearest known name, or "" when none is near."""
     import difflib  # only when there is something wrong already
 
-    found = difflib.get_close_matches(name[:200], [one for one in known], n=1, cutoff=0.7)
+    found = difflib.get_close_matches(name[:200], list(known), n=1, cutoff=0.7)
     return f" (did you mean {found[0]}?)" if found else ""
