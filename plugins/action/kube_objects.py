@@ -23,7 +23,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Observe, compare, make, wait."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         try:
-            result.update(kube_objects(self._task.args, self._task.check_mode, Display().vv))
+            result.update(
+                kube_objects(self._task.args, task_vars or {}, self._templar, self._task.check_mode, Display().vv)
+            )
         except KubeError as error:
             raise AnsibleActionFail(str(error)) from error
         return result

@@ -31,7 +31,7 @@ options:
     type: bool
     default: false
   wait_nodes:
-    description: Names of nodes to wait for until they are Ready.
+    description: Nodes, by name or by inventory name, to wait for until they are Ready, before anything is applied.
     type: list
     elements: str
     default: []

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,7 +104,16 @@ def kubeconfig_arguments(task: Mapping[str, Any], variables: Variables, templar:
     return {**task, "config": init_documents(settings, str(lock["kubernetes"]), images_of(lock))}
 
 
-def kube_objects(task: Mapping[str, Any], check: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def _node_names(machines: Sequence[str], variables: Variables, templar: Templar) -> list[str]:
+    """Names of nodes, of which some may be given as inventory names."""
+    known = variables.get("hostvars") or {}
+    ours = {name for name in machines if name in known}
+    return [_machine(known[name], templar).node_name if name in ours else name for name in machines]
+
+
+def kube_objects(
+    task: Mapping[str, Any], variables: Variables, templar: Templar, check: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
     """What the action weft.platform.kube_objects does; `say` is told of its progress.
 
     Raises:
@@ -115,11 +124,11 @@ def kube_objects(task: Mapping[str, Any], check: bool, say: Callable[[str], None
     if not text:
         changes = plan_without_api(objects)
     else:
-        client = Client(text)
+        client, seconds = Client(text), float(task.get("timeout") or 300)
+        if not check:
+            wait_nodes(client, _node_names(task.get("wait_nodes") or [], variables, templar), seconds, say)
         changes = reconcile(client, objects, check, say)
         if not check:
-            seconds = float(task.get("timeout") or 300)
-            wait_nodes(client, list(task.get("wait_nodes") or []), seconds, say)
             wait_rollouts(client, objects if task.get("wait_rollouts") else [], seconds, say)
     return {"changed": bool(changes), "changes": [change.to_json() for change in changes]}
 

@@ -38,8 +38,12 @@ def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Seque
             if spec["type"] == "network":
                 extra.update(addresses=addresses, tables=list(ledger.baseline.get("tables", [])))
             out.append({**spec, **extra})
+    before = cleared(ledger.baseline)
+    # A folder of the baseline gets its content's end from there, and its mode as well.
+    folders = {spec["path"] for spec in before if spec["type"] == "directory"}
+    out = [spec for spec in out if spec["type"] != "directory" or spec["path"] not in folders]
     named = {_place(spec) for spec in out}
-    return _oldest(out) + [spec for spec in cleared(ledger.baseline) if _place(spec) not in named]
+    return _oldest(out) + [spec for spec in before if _place(spec) not in named]
 
 
 def _place(spec: Spec) -> str:

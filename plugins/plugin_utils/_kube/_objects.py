@@ -62,7 +62,7 @@ def reconcile(
 
     Args:
         client: the cluster.
-        objects: what should be there; Nodes must exist and get labels and taints only.
+        objects: what should be there; Nodes get labels and taints only, and only those that have registered.
         check: only find out.
         say: told of every object that is made.
 
@@ -150,7 +150,7 @@ def taints(live: Mapping[str, Any], wanted: Sequence[Mapping[str, Any]]) -> list
 
 def _plan_node(client: Client, item: Object, live: Object | None) -> list[Change]:
     if live is None:
-        raise KubeError(f"there is no Node {item['metadata']['name']}: the machine has not registered", 404)
+        return []  # it is made by the machine's own registration, and by nobody else
     wanted = cleaned(client.server_side_apply(_labels(item), dry_run=True))
     list_ = taints(live, item["spec"].get("taints") or [])
     if list_:
