@@ -391,14 +391,14 @@ class Repository:
             self._blobs[oid] = self.object(oid, "blob")
         return self._blobs[oid]
 
-    def listing(self, oid: str) -> dict[str, Entry]:
+    def listing(self, oid: str, under: str = "") -> dict[str, Entry]:
         """The entries of one tree object by name; each entry's path is its bare name.
 
         Raises:
             GitError: the tree holds what no checkout could hold: names like "..", or a name twice.
         """
         if oid not in self._trees:
-            self._trees[oid] = _parse_tree(oid, self.object(oid, "tree"), self._oid_bytes)
+            self._trees[oid] = _parse_tree(oid, self.object(oid, "tree"), self._oid_bytes, under)
         return self._trees[oid]
 
     def differences(self, before: GitTree, after: GitTree) -> list[Difference]:
@@ -410,8 +410,8 @@ class Repository:
             if left == right:
                 continue
             self._not_too_deep(under)
-            old = self.listing(left) if left else {}
-            new = self.listing(right) if right else {}
+            old = self.listing(left, under) if left else {}
+            new = self.listing(right, under) if right else {}
             for name in old.keys() | new.keys():
                 one, two = old.get(name), new.get(name)
                 if one == two:
@@ -624,7 +624,7 @@ def _file(entry: Entry | None, path: str) -> Entry | None:
     return None if entry is None or entry.mode == DIRECTORY else Entry(path, entry.mode, entry.oid)
 
 
-def _parse_tree(oid: str, data: bytes, oid_bytes: int) -> dict[str, Entry]:
+def _parse_tree(oid: str, data: bytes, oid_bytes: int, under: str) -> dict[str, Entry]:
     out: dict[str, Entry] = {}
     at = 0
     while at < len(data):
@@ -634,7 +634,7 @@ def _parse_tree(oid: str, data: bytes, oid_bytes: int) -> dict[str, Entry]:
             raise GitError(f"tree {oid} is damaged (see git fsck)")
         name = raw.decode("utf-8", "surrogateescape")
         if name in ("", ".", "..") or "/" in name or name.lower() == ".git" or name in out:
-            raise GitError(f"tree {oid} holds the impossible name {name!r} (see git fsck)")
+            raise GitError(f"tree {oid} holds the impossible name {under + name!r} (see git fsck)")
         out[name] = Entry(name, mode.decode("ascii", "replace").zfill(6), data[end + 1 : end + 1 + oid_bytes].hex())
         at = end + 1 + oid_bytes
     return out

@@ -381,6 +381,8 @@ class _Load:
     def _rule(self, file: _File, value: Value, path: Path) -> Rule | None:
         parts = file.mapping(value, path, _RULE, "a rule")
         if not parts:
+            if value == {}:
+                file.problem(path, "the rule is empty; take it away, or write it")
             return None
         name = file.text(parts.get("name"), (*path, "name"), "name of the rule")
         selectors = self._selectors(file, parts["change"], (*path, "change")) if "change" in parts else ()

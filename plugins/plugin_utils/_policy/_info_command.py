@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""`info`: who may change what; what may somebody change."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _info, _load, _reference, _teams
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="info", description="Who may change what, by the policy of a commit.")
+    top.add_argument("--repository", default=".", metavar="DIR", help="the Git repository (.)")
+    top.add_argument("--commit", default="HEAD", help="whose policy (HEAD)")
+    top.add_argument("--path", help="who may change this file")
+    top.add_argument("--kind", default="", help="an object in it, by its kind (Deployment.apps)")
+    top.add_argument("--name", default="", help="and its name (namespace/name)")
+    top.add_argument("--field", default="", help="a field of the object, or a variable")
+    top.add_argument("--person", metavar="LOGIN", help="what this person may change")
+    top.add_argument("--teams", metavar="FILE", help="who is in which team")
+    top.add_argument("--json", action="store_true", help="answer as JSON")
+    return top
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Answer; 0, or 2 when there is no answer."""
+    options = parser().parse_args(arguments)
+    try:
+        commit = _reference.resolve(options.repository, options.commit)
+        teams = _teams.load(options.teams) if options.teams else None
+        with Repository(options.repository, commit) as repository:
+            tree = repository.tree(commit)
+            if options.person:
+                found = {"may": _info.may(_load.load(tree), Person(options.person), teams)}
+                text = "".join(f"{area}\n" for area in found["may"]) or "nothing\n"
+            elif options.path:
+                answer = _info.who(_load.load(tree), options.path, options.kind, options.name, options.field)
+                found = _info.shown(answer)
+                text = _info.as_text(found)
+            else:
+                found = _info.report(tree, teams)
+                text = _info.as_text(found)
+    except PolicyError as error:
+        sys.stderr.write(f"{visible(str(error))}\n")
+        return 2
+    sys.stdout.write(json.dumps(found, indent=2, sort_keys=True) + "\n" if options.json else text)
+    return 0

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""The commands, as people and servers run them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.weft.platform.plugins.plugin_utils._policy.__main__ import main
+
+from tests.unit.policy.engine.test_judge import START
+
+TESTS = """\
+tests:
+  - {name: no upgrade without approval, by: olga, teams: {platform: [olga], shop: []}, expect: prohibited,
+     change: {file: inventories/prod/group_vars/all.yml, variable: cluster_kubernetes_version,
+              before: "1.36", after: "1.37"}}
+  - {name: an upgrade, by: olga, approvals: [otto], teams: {platform: [olga, otto], shop: []}, expect: permitted,
+     change: {file: inventories/prod/group_vars/all.yml, variable: cluster_kubernetes_version,
+              before: "1.36", after: "1.37"}}
+  - {name: nobody changes the readme, by: olga, teams: {platform: [olga], shop: []}, expect: permitted,
+     change: {file: README.md, after: x}}
+"""
+
+
+def test_info_check_and_tests(repo: Any, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    base = repo.commit({**START, "policy/tests/a.yml": TESTS}, branch="main")
+    head = repo.commit({"apps/shop/web.yaml": START["apps/shop/web.yaml"].replace("a: b", "a: c")}, base)
+    teams = tmp_path / "teams.json"
+    teams.write_text(json.dumps({"teams": {"shop": ["mona"], "platform": ["olga"]}}))
+    place = ["--repository", str(repo.path)]
+    common = [*place, "--base", "main", "--head", head, "--teams", str(teams)]
+    assert main(["check", *common, "--author", "mona", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["permitted"] is True
+    assert main(["check", *common, "--author", "eve"]) == 1
+    assert main(["check", *common]) == 2
+    capsys.readouterr()
+    assert main(["test", *place, "--commit", "main"]) == 1
+    assert "FAILED nobody changes the readme" in capsys.readouterr().out
+    field = ["--path", "inventories/prod/group_vars/all.yml", "--field", "cluster_kubernetes_version"]
+    assert main(["info", *place, "--commit", "main", *field, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["who"] == ["role:cluster-operators"]
+    assert any("1 approval" in limit["demands"] for limit in answer["limits"])
+    assert main(["info", *place, "--commit", "main", "--person", "mona", "--teams", str(teams)]) == 0
+    assert "namespace" in capsys.readouterr().out
+    assert main(["nonsense"]) == 2
