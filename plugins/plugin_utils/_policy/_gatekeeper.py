@@ -476,7 +476,7 @@ def matches(match: Mapping[str, Any], obj: Mapping[str, Any], namespace: Mapping
     return (
         _kinds_match(match.get("kinds"), obj)
         and _scope_matches(match.get("scope"), obj, namespace)
-        and _namespaces_match(match, obj)
+        and _namespaces_match(match, obj, namespace)
         and _selects(match.get("labelSelector"), _labels(obj))
         and _name_matches(match.get("name"), obj)
         and match.get("source") in (None, "", "All", source)
@@ -503,8 +503,11 @@ def _scope_matches(scope: Any, obj: Mapping[str, Any], namespace: Mapping[str, A
     return {"Cluster": not inside, "Namespaced": inside}.get(scope, True) if isinstance(scope, str) else True
 
 
-def _namespaces_match(match: Mapping[str, Any], obj: Mapping[str, Any]) -> bool:
-    name = text_of(metadata_of(obj).get("name" if _is_namespace(obj) else "namespace"))
+def _namespaces_match(match: Mapping[str, Any], obj: Mapping[str, Any], namespace: Mapping[str, Any] | None) -> bool:
+    if namespace is not None and not _is_namespace(obj):
+        name = text_of(metadata_of(namespace).get("name"))
+    else:
+        name = text_of(metadata_of(obj).get("name" if _is_namespace(obj) else "namespace"))
     if not name:
         return True
     wanted, unwanted = match.get("namespaces"), match.get("excludedNamespaces") or ()
