@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,10 @@ def clock(seconds: float) -> str:
     """
     minutes, rest = divmod(round(max(0.0, seconds)), 60)
     return f"{minutes}:{rest:02d}"
+
+
+def _short(text: str, most: int = 100) -> str:
+    return textwrap.shorten(text.strip(), most, placeholder=" …")
 
 
 class Times:
@@ -98,7 +103,7 @@ class Journey:
 
     def doing(self, text: str) -> None:
         """Say what the phase does right now."""
-        self._doing = text.strip()
+        self._doing = _short(text)
         print(f"# {self._doing}", file=self._log, flush=True)
 
     def stream(
@@ -131,7 +136,7 @@ class Journey:
                 line = raw.decode(errors="replace").rstrip()
                 print(line, file=self._log, flush=True)
                 last = [*last[-14:], line] if line else last
-                self._doing = tell(line) or self._doing
+                self._doing = _short(tell(line) or self._doing)
         self._child = None
         if child.returncode != 0:
             words = "\n".join(f"    {line}" for line in last)
