@@ -97,6 +97,14 @@ def summary(verdict: Verdict) -> str:
     return f"prohibited: {text.cut(text.visible(blocking[0].message), room)}{more}"
 
 
+def _short(commit: str) -> str:
+    return text.visible(commit[:12])
+
+
+def _rules(verdict: Verdict) -> str:
+    return text.visible(verdict.rules_digest[:19]) or "none"
+
+
 def _s(items: Sequence[object]) -> str:
     return "" if len(items) == 1 else "s"
 
@@ -138,7 +146,7 @@ def who_could(finding: Finding) -> str:
     names = []
     for one in finding.who_could:
         kind, colon, name = one.partition(":")
-        names.append(f"{kind} {text.login(name)}" if colon else text.login(one))
+        names.append(f"{text.visible(kind)} {text.login(name)}" if colon else text.login(one))
     return " or ".join(names) or "nobody"
 
 
@@ -181,13 +189,13 @@ def as_text(verdict: Verdict, everything: bool = False) -> str:
         lines.append("")
     lines += [
         *_wrapped("", f"Behind it: {_people(verdict)}. Approvals that count: {_approvals(verdict)}."),
-        f"Holds for {verdict.head[:12]} on {verdict.base[:12]} only. Rules: {verdict.rules_digest[:19] or 'none'}.",
+        f"Holds for {_short(verdict.head)} on {_short(verdict.base)} only. Rules: {_rules(verdict)}.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _headline(verdict: Verdict, groups: _Groups) -> str:
-    goal = f"{verdict.head[:12]} into {text.visible(verdict.target)}"
+    goal = f"{_short(verdict.head)} into {text.visible(verdict.target)}"
     if verdict.permitted:
         return f"PERMITTED: {goal}, {len(verdict.changes)} change{_s(verdict.changes)}."
     count = len(groups.blocking)

@@ -54,7 +54,7 @@ def cut(text: str, length: int) -> str:
 
 def login(name: str) -> str:
     """A login name; letters outside ASCII are spelled out beside it, since they may look like others."""
-    odd = sorted({char for char in name if ord(char) > 0x7E})
+    odd = sorted({char for char in name if ord(char) > 0x7E and not _UNSEEN.match(char)})
     shown = visible(name)
     return shown if not odd else f"{shown} (with {', '.join(f'U+{ord(char):04X}' for char in odd)})"
 

@@ -148,7 +148,8 @@ def test_a_prohibited_push_is_refused_and_says_why(server: Server) -> None:
         "Go on:",
     ):
         assert part in said, done.stderr
-    assert max(map(len, done.stderr.splitlines())) <= 80
+    assert max(len(line.rstrip()) for line in done.stderr.splitlines() if line.startswith("remote:")) <= 80
+    assert "2 things stand in the way" in said, done.stderr
     assert git(server.bare, "cat-file", "-e", head, check=False).returncode != 0, "nothing of it is kept"
 
 

@@ -32,6 +32,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 
 _PAGE = 50
 _MOST_PAGES = 1000
+_OWNERS = "Owners"
 _DECIDING = ("APPROVED", "REQUEST_CHANGES")
 
 
@@ -156,7 +157,13 @@ class Gitea:
             if str(one.get("name", "")).lower() == name.lower():
                 people = self._client.pages(f"teams/{int(one['id'])}/members")
                 return frozenset(text_at(person, "login") for person in people)
-        return None
+        # every organisation has a team of owners; who is not shown that one is not shown all
+        if any(one.get("name") == _OWNERS for one in teams):
+            return None
+        raise IdentityError(
+            f"who is in team {team} cannot be told: the token does not see it; make the team visible to the members "
+            "of the organisation, or the token's account an owner"
+        )
 
     def exists(self, login: str) -> bool | None:
         """Whether the server has the account."""

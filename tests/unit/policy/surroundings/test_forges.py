@@ -596,6 +596,9 @@ def test_gitea_teams(gitea: Wire) -> None:
     assert forge.members("nowhere") is None
     with pytest.raises(IdentityError, match="who is in team other/x cannot be told"):
         forge.members("other/x")
+    gitea.answers["GET /api/v1/orgs/acme/teams"] = listed({"id": 3, "name": "shop"})
+    with pytest.raises(IdentityError, match="the token does not see it"):
+        forge.members("nowhere")
     assert forge.exists("mona") is True and forge.exists("../../admin") is False
 
 
