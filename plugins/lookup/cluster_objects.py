@@ -14,7 +14,7 @@ description:
   - Renders access rules, network plugin, kube-proxy, CoreDNS and the labels and taints of nodes from the inventory.
 options:
   _terms:
-    description: V(members) for everything but the Node objects of machines that come in this run, V(newcomers) for those.
+    description: V(newcomers) for the Node objects of machines that come in this run, V(members) for all else.
     type: str
     choices: [members, newcomers]
     required: true

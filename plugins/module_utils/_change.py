@@ -233,7 +233,9 @@ def _differences(path: Path, before: Value, after: Value) -> List[Tuple[Path, Va
     return [(path, before, after)]
 
 
-def _keyed_differences(path: Path, before: List[Value], after: List[Value]) -> Optional[List[Tuple[Path, Value, Value]]]:
+def _keyed_differences(
+    path: Path, before: List[Value], after: List[Value]
+) -> Optional[List[Tuple[Path, Value, Value]]]:
     """Differences element by element, or None where the lists have no common key or only their order says it all."""
     key = next((key for key in LIST_KEYS if _is_key(key, before) and _is_key(key, after)), None)
     if key is None or not before or not after:

@@ -12,6 +12,7 @@ from ansible_collections.weft.platform.plugins.module_utils._machine._binary imp
 from ansible_collections.weft.platform.plugins.module_utils._machine._facts import facts
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import Host, MachineResource
 from ansible_collections.weft.platform.plugins.module_utils._machine._ledger import Ledger
+from ansible_collections.weft.platform.plugins.module_utils._machine._lock import alone
 from ansible_collections.weft.platform.plugins.module_utils._machine._units import reload_if_owed
 from ansible_collections.weft.platform.plugins.module_utils._resource import (
     Outcome,
@@ -42,7 +43,8 @@ def run(types: Types, params: Mapping[str, Any], check: bool, more_facts: Callab
     result: Result = {"changed": False, "changes": [], "stages": {}, "facts": {}, "problems": []}
     work = _absent if params["state"] == "absent" else _present
     try:
-        outcome = work(host, types, params, check, result)
+        with alone(host, check):
+            outcome = work(host, types, params, check, result)
     except ResourceError as error:
         outcome = Outcome(failed=str(error))
     finally:

@@ -14,6 +14,7 @@ from ansible_collections.weft.platform.plugins.module_utils._machine._files impo
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import STATE_DIR, Host, MachineResource
 from ansible_collections.weft.platform.plugins.module_utils._machine._ledger import Ledger
 from ansible_collections.weft.platform.plugins.module_utils._machine._leftovers import cleared
+from ansible_collections.weft.platform.plugins.module_utils._machine._lock import LOCK
 from ansible_collections.weft.platform.plugins.module_utils._resource import Resource, Spec
 
 
@@ -68,3 +69,4 @@ def finish(host: Host, ledger: Ledger) -> None:
             os.rmdir(host.at(folder))
     if host.exists(STATE_DIR):
         clear(host, STATE_DIR, itself=True)
+    host.unlink(LOCK)

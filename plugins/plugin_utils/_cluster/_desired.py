@@ -36,7 +36,7 @@ SYSCTLS = {
     "kernel.keys.root_maxbytes": "25000000",
 }
 
-#: Programs that kubeadm, kubelet and kube-router call (kubeadm's preflight; kubelet's port-forward), by package manager.
+#: Programs that kubeadm (its preflight), kubelet (port-forward) and kube-router call, by package manager.
 PACKAGES = (
     {"name": "conntrack", "apt": "conntrack", "dnf": "conntrack-tools"},
     {"name": "ethtool", "apt": "ethtool", "dnf": "ethtool"},
@@ -254,7 +254,7 @@ def _image_source(ref: str, settings: Mapping[str, Any]) -> Spec:
     repository = ref.rsplit(":", 1)[0]
     if settings["artifacts_source"] == "bundle":
         host, path = repository.split("/", 1)
-        # The bundle's registry holds every upstream registry below its host name (a port's colon is no legal character).
+        # The bundle's registry holds every upstream registry below its host name, where a colon is not allowed.
         return {"source": f"{settings['artifacts_registry']}/{host.replace(':', '_')}/{path}", "plain": True}
     if settings["artifacts_source"] == "mirror":
         for base, mirror in settings["artifacts_mirror"].items():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright: the weft.platform authors
-"""systemd units of a node.  Sources: containerd.service of containerd; kubelet.service and 10-kubeadm.conf of Kubernetes."""
+"""systemd units of a node.  Sources: containerd's containerd.service; Kubernetes' kubelet.service, 10-kubeadm.conf."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ After=network-online.target containerd.service
 ConditionPathExists=/var/lib/kubelet/config.yaml
 
 [Service]
-Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
-Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml --config-dir={KUBELET_CONFIG_DIR}"
 EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
-ExecStart=/usr/local/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS
+ExecStart=/usr/local/bin/kubelet \\
+  --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf \\
+  --config=/var/lib/kubelet/config.yaml --config-dir={KUBELET_CONFIG_DIR} $KUBELET_KUBEADM_ARGS
 Restart=always
 RestartSec=2
 StartLimitIntervalSec=0

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright: the weft.platform authors
-"""A thin layer over the `kubernetes` package: paths, discovery, one kind of error, patience with a restarting server."""
+"""A thin layer over the `kubernetes` package: paths, discovery, one kind of error, patience with a restart."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Client:
         return found
 
     def server_side_apply(self, wanted: Mapping[str, Any], dry_run: bool) -> Object:
-        """Apply an object (KEP-555); with `dry_run` only say what it would be.  Conflicts are won: Git has the last word."""
+        """Apply an object (KEP-555), conflicts won as Git has the last word; `dry_run` only says what it would be."""
         query = {"fieldManager": MANAGER, "force": "true", **({"dryRun": "All"} if dry_run else {})}
         path = f"{self.path_of(wanted)}?{urlencode(query)}"
         made: Object = self.request("PATCH", path, dict(wanted), "application/apply-patch+yaml")

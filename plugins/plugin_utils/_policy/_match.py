@@ -3,7 +3,7 @@
 """Patterns and predicates: what a rule's selectors say, and whether a change is what they say.
 
 Answers have three values.  NO and YES are certain; MAYBE is what cannot be told: a value that does not compare, a file
-whose content was not understood.  What allows needs YES; what restricts takes MAYBE for YES.  So not knowing never opens.
+whose content was not understood.  What allows needs YES; what restricts takes MAYBE for YES: not knowing never opens.
 
 Matching costs at most the product of the lengths of pattern and text, whatever they are.
 """
@@ -220,7 +220,7 @@ def split_list(value: Value, what: str) -> list[str]:
 
 
 class Patterns:
-    """A list of patterns: one of them must match, and none of those that begin with "!"; with "!" only, all else does."""
+    """A list of patterns: one must match, and none of those that begin with "!"; with "!" only, all else does."""
 
     def __init__(self, value: Value, what: str, build: Callable[[str], Any] = Glob) -> None:
         self.items = split_list(value, what)
@@ -625,7 +625,7 @@ def order(left: Value, right: Value) -> int | None:
     """-1, 0 or 1 as `left` is below, equal to or above `right`; None where they do not compare.
 
     Numbers as numbers, texts as versions (1.9 < 1.10, missing parts are 0, SemVer's rules for pre-releases), else as
-    Kubernetes quantities (500m < 1 < 1Ki).  A number with a point and a text do not compare: 1.10 without quotes is 1.1.
+    Kubernetes quantities (500m < 1 < 1Ki).  A number with a point and a text do not compare: unquoted 1.10 is 1.1.
     """
     for how in (_number_order, _version_order):
         found = how(left, right)

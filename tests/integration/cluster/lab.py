@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Lab:
         self.kubeconfig = folder / "kubeconfig"
         self.inventory = folder / "inventory"
         self.inventory.mkdir(parents=True, exist_ok=True)
+        self.sockets = Path(tempfile.gettempdir()) / f"weft-{name}"
         self.variables: dict[str, Any] = {"cluster_name": name, "cluster_kubeconfig": str(self.kubeconfig)}
         self.variables.update(variables or {})
 
@@ -127,8 +129,11 @@ class Lab:
 
     def environment(self) -> dict[str, str]:
         """Ansible's settings of a run; results are read from the default output."""
+        # A connection that outlives its machine would answer for the one that was reinstalled in its place.
+        shutil.rmtree(self.sockets, ignore_errors=True)
         return {
             **os.environ,
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.sockets),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_LOCALHOST_WARNING": "0",

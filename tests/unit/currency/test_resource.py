@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change
@@ -17,8 +18,8 @@ from ansible_collections.weft.platform.plugins.module_utils._resource import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-WORLD: Dict[str, Any] = {}
-RESTARTED: List[str] = []
+WORLD: dict[str, Any] = {}
+RESTARTED: list[str] = []
 
 
 class Thing(Resource):
@@ -43,7 +44,7 @@ class Thing(Resource):
             RESTARTED.append(self.spec["name"])
 
 
-def things(*specs: Dict[str, Any]) -> List[Resource]:
+def things(*specs: dict[str, Any]) -> list[Resource]:
     return build({"thing": Thing}, [{"type": "thing", **spec} for spec in specs], "m1")
 
 
@@ -54,12 +55,12 @@ def _clean() -> None:
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.integers()), st.dictionaries(st.sampled_from("abc"), st.integers()))
-def test_the_plan_is_what_is_made_and_nothing_is_left(world: Dict[str, Any], wanted: Dict[str, Any]) -> None:
+def test_the_plan_is_what_is_made_and_nothing_is_left(world: dict[str, Any], wanted: dict[str, Any]) -> None:
     WORLD.clear()
     WORLD.update(world)
     resources = things(*({"name": name, "value": value} for name, value in wanted.items()))
     planned = reconcile(resources, check=True).changes
-    assert WORLD == world
+    assert world == WORLD
     assert reconcile(resources, check=False).changes == planned
     assert reconcile(resources, check=False).changes == []
     assert {**world, **wanted} == WORLD
@@ -88,7 +89,7 @@ def test_a_change_the_machine_does_not_confirm_is_a_failure() -> None:
 
 
 def test_changes_are_recorded_before_they_are_made() -> None:
-    seen: List[Any] = []
+    seen: list[Any] = []
     reconcile(
         things({"name": "a", "value": 1}), check=False, record=lambda changes: seen.append((list(changes), dict(WORLD)))
     )
