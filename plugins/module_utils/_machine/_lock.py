@@ -26,10 +26,9 @@ def alone(host: Host, check: bool, patience: float = PATIENCE) -> Iterator[None]
         MachineError: another run did not end within `patience` seconds.
     """
     path = host.at(LOCK)
-    if check and not os.path.exists(path):
+    if (check and not os.path.exists(path)) or not os.path.isdir(os.path.dirname(path)):
         yield  # nobody has changed anything since it booted, and looking leaves no trace
         return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     number = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         deadline = time.monotonic() + patience

@@ -12,6 +12,7 @@ from ansible_collections.weft.platform.plugins.module_utils._machine._lock impor
 
 
 def test_a_second_run_waits_and_then_says_why(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
     host = Host(str(tmp_path))
     with alone(host, check=False):
         for check in (False, True):
@@ -22,9 +23,10 @@ def test_a_second_run_waits_and_then_says_why(tmp_path: Path) -> None:
 
 
 def test_looking_leaves_no_trace_and_goes_on_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
     host = Host(str(tmp_path))
     with alone(host, check=True):
-        assert not list(tmp_path.iterdir())
+        assert not list((tmp_path / "run").iterdir())
     with alone(host, check=False):
         pass
     with alone(host, check=True), alone(host, check=True, patience=0):
