@@ -59,7 +59,7 @@ unit:  ## Unit tests: no network, no root
 
 .PHONY: scenarios
 scenarios:  ## What holds on real machines; root or sudo
-	@$(PYTHON) -m tests.machines.environment --packages
+	@$(PYTHON) -m tests.machines.environment --packages openssh-server
 	@$(ENVIRONMENT)/bin/python -m pytest tests/integration -q
 
 .PHONY: generate

@@ -3,7 +3,7 @@
 """What this host must have: Debian packages, and a Python environment with pinned libraries in the cache folder.
 
 python3 -m tests.machines.environment requirements-dev.txt    prints the environment's folder, made if need be
-python3 -m tests.machines.environment --packages              installs the packages that are missing
+python3 -m tests.machines.environment --packages [MORE ...]   installs the packages that are missing
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def _has_venv(python: str) -> bool:
     return run([python, "-c", "import ensurepip, venv; print('yes')"], root=False, check=False).strip() == "yes"
 
 
-def missing_packages() -> list[str]:
-    """The Debian packages that this host lacks.
+def missing_packages(more: Sequence[str] = ()) -> list[str]:
+    """The Debian packages that this host lacks, of ours and of `more`.
 
     Raises:
         MachinesError: it is no Debian or Ubuntu.
@@ -63,7 +63,7 @@ def missing_packages() -> list[str]:
     system = found.group(1) if found else "unknown"
     if system not in KEYRINGS:
         raise MachinesError(f"This host runs '{system}'. Container machines want Debian 12 or later, or Ubuntu 24.04.")
-    wanted = [*PACKAGES, KEYRINGS[system]]
+    wanted = [*PACKAGES, KEYRINGS[system], *more]
     listed = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted], root=False, check=False)
     installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
     missing = [name for name in wanted if name not in installed]
@@ -80,13 +80,13 @@ def _apt(*words: str) -> list[str]:
     return as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes", *settings, *words])
 
 
-def install_packages(runner: Runner = quiet) -> list[str]:
+def install_packages(runner: Runner = quiet, more: Sequence[str] = ()) -> list[str]:
     """Install the packages that are missing, and return their names.
 
     Raises:
         MachinesError: apt cannot install them, or what it has is too old.
     """
-    missing = missing_packages()
+    missing = missing_packages(more)
     has_lists = run(["apt-get", "indextargets", "Created-By: Packages"], root=False, check=False).strip()
     if missing or not has_lists:
         # One source that does not answer must not stop the others; what it means shows below.
@@ -134,8 +134,8 @@ def ensure_environment(requirements: Path, runner: Runner = quiet) -> Path:
 def main() -> int:
     """Command line; returns the process's exit code."""
     try:
-        if sys.argv[1:] == ["--packages"]:
-            install_packages()
+        if sys.argv[1:2] == ["--packages"]:
+            install_packages(more=sys.argv[2:])
         elif sys.argv[1:] == ["--collections"]:
             print(collections_path(Path(__file__).resolve().parents[2]))
         else:

@@ -24,6 +24,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._cache im
 from tests.machines.fleet import Fleet
 
 ROOT = Path(__file__).resolve().parents[3]
+#: The version that inventories/base names.
+KUBERNETES = "v1.37.2"
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
 
 
@@ -101,7 +103,7 @@ class Lab:
 
     def lock(self) -> Path:
         """The lock file of the bundle."""
-        return default_bundle("v1.37.2") / "lock.yml"
+        return default_bundle(KUBERNETES) / "lock.yml"
 
     def program(self, name: str) -> Path:
         """A program of the bundle, to run on the controller."""
