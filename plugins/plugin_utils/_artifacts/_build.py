@@ -77,6 +77,7 @@ class Workshop:
         folder.mkdir(parents=True)
         files, built_from = self._make(component, folder)
         _record(folder, files, built_from)
+        _forget_others(folder)
         self._progress.finish(f"{version} built".strip())
         return Built(files, built_from)
 
@@ -125,6 +126,14 @@ class Workshop:
         except (OSError, ValueError, KeyError):
             return None
         return Built(files, str(data["built_from"])) if whole else None
+
+
+def _forget_others(folder: Path) -> None:
+    """Remove what older recipes made of the same version: hundreds of megabytes that nothing will ask for."""
+    head = folder.name.rpartition("-")[0]
+    for other in folder.parent.glob(f"{head}-*"):
+        if other != folder and other.name.rpartition("-")[0] == head:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _record(folder: Path, files: Mapping[str, Path], built_from: str) -> None:

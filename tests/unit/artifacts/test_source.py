@@ -483,6 +483,21 @@ def test_what_was_built_is_kept(hands: Hands) -> None:
     assert hands.made[3:] == ["tool"]
 
 
+def test_what_older_recipes_made_is_removed(hands: Hands, modules: Path, cache: Path) -> None:
+    shop = Workshop(SMALL, RELEASE, "amd64", quiet())
+    other_version = cache / "build" / "tool-v3.7.1-0123456789abcdef"
+    other_component = cache / "build" / "tool-v3.7.2-box-v1-0123456789abcdef"
+    for folder in (other_version, other_component):
+        folder.mkdir(parents=True)
+    first = shop.build(("tool",))["tool"].files["tool"].parent
+    (modules / "go.sum").write_text("changed\n")
+    second = shop.build(("tool",))["tool"].files["tool"].parent
+    assert second != first
+    assert (second.exists(), first.exists()) == (True, False)
+    assert other_version.exists()
+    assert other_component.exists()
+
+
 def test_a_build_that_was_cut_short_goes_on(hands: Hands) -> None:
     shop = Workshop(SMALL, RELEASE, "amd64", quiet())
     hands.broken = "base"
