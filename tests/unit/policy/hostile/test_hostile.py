@@ -173,7 +173,7 @@ def test_deep_nesting_is_refused(tmp_path: Path, opening: bytes, depth: int) -> 
 
 def test_deep_folders_are_judged(tmp_path: Path) -> None:
     outcome = bounded(judged(tmp_path, {"apps/" + "d/" * 300 + "a.txt": b"x"}))
-    assert outcome.permitted or "apps/" in str(outcome.verdict["findings"])
+    assert outcome.permitted or "nested deeper" in outcome.messages
 
 
 def test_a_tree_that_names_one_tree_many_times_is_bounded(tmp_path: Path) -> None:

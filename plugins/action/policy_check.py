@@ -1,0 +1,28 @@
+# Copyright: the weft.platform authors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Door to plugin_utils/_policy: judge a change between two commits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._tasks import check_task
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """weft.platform.policy_check."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Judge a change between two commits."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            result.update(check_task(self._task.args))
+        except PolicyError as error:
+            raise AnsibleActionFail(str(error)) from error
+        return result

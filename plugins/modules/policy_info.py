@@ -1,0 +1,72 @@
+#!/usr/bin/python
+# Copyright: the weft.platform authors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name; the work is done on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: policy_info
+short_description: Say who may change what
+version_added: 0.1.0
+description:
+  - >-
+    For a path, object or field - who may change it, under which conditions, by which rule. For a person - what they may
+    change. Without either - the whole matrix of roles and areas, and what is odd about the policy.
+options:
+  repository:
+    description: The Git repository, with base and head; bare or not.
+    type: path
+    default: .
+  commit:
+    description: Whose policy counts, a commit or a name.
+    type: str
+    default: HEAD
+  path:
+    description: Who may change this file.
+    type: str
+  kind:
+    description: Kind of an object in it, C(Deployment.apps).
+    type: str
+  name:
+    description: Its name, C(namespace/name).
+    type: str
+  field:
+    description: A field of the object, or a variable.
+    type: str
+  person:
+    description: What this person may change.
+    type: str
+  teams:
+    description: File that says who is in which team, C(teams: {TEAM: [LOGIN]}).
+    type: path
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+  action:
+    description: >-
+      Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
+    support: full
+author:
+  - the weft.platform authors (@weft-platform)
+"""
+
+EXAMPLES = r"""
+- name: Ask who may change the version of production
+  weft.platform.policy_info:
+    repository: /srv/site
+    path: inventories/prod/group_vars/cluster.yml
+    field: cluster_kubernetes_version
+"""
+
+RETURN = r"""
+info:
+  description: The answer.
+  returned: success
+  type: dict
+"""

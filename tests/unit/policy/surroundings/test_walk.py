@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""The ten minutes of docs/policy.md, walked: its own commands in a new folder, with what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _model, _tasks
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError
+
+ROOT = Path(__file__).resolve().parents[4]
+IMPORT_ROOT = Path(_model.__file__).parents[6]
+VERSION = "inventories/prod/group_vars/cluster.yml"
+
+
+def environment() -> dict[str, str]:
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    people = {f"GIT_{who}_{what}": "olga@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return {**plain, **people, "GIT_CONFIG_GLOBAL": os.devnull, "PYTHONPATH": str(IMPORT_ROOT)}
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The repository that the page makes, and what each of its blocks printed."""
+    text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"<!-- walk -->\n```sh\n(.*?)```", text, re.DOTALL)
+    top = tmp_path_factory.mktemp("walk")
+    policy = f"{sys.executable} -m ansible_collections.weft.platform.plugins.plugin_utils._policy"
+    said = []
+    for number, block in enumerate(blocks):
+        script = f'weft-policy() {{ code=0; {policy} "$@" || code=$?; echo "exit code $code"; }}\n{block}'
+        where = top if number == 0 else top / "site"
+        done = subprocess.run(
+            ["bash", "-e", "-c", script], cwd=where, env=environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+        said.append(done.stdout + done.stderr)
+    return top / "site", said
+
+
+def test_the_policys_tests_pass(walked: tuple[Path, list[str]]) -> None:
+    assert "exit code 0" in walked[1][3]
+
+
+def test_what_the_page_says_is_prohibited_is(walked: tuple[Path, list[str]]) -> None:
+    said = walked[1][4]
+    assert said.count("exit code 1") == 2, said
+    assert "mona" in said and "only Cluster Operators change Kubernetes versions" in said and "approval" in said
+
+
+def test_what_the_page_says_is_permitted_is(walked: tuple[Path, list[str]]) -> None:
+    said = walked[1][5]
+    assert said.count("exit code 0") == 3 and "PERMITTED" in said, said
+
+
+def test_the_log_verifies_and_replays(walked: tuple[Path, list[str]]) -> None:
+    said = walked[1][6]
+    assert "ok: 1 records" in said and "the same" in said, said
+
+
+def test_the_action_judges_as_the_command_does(walked: tuple[Path, list[str]], tmp_path: Path) -> None:
+    site = str(walked[0])
+    asked: dict[str, Any] = {"repository": site, "head": "upgrade", "author": "mona", "author_teams": ["shop"]}
+    result = _tasks.check_task({**asked, "output": {"sarif": str(tmp_path / "out.sarif")}})
+    assert result["failed"] and not result["permitted"] and result["msg"].startswith("PROHIBITED")
+    assert '"2.1.0"' in (tmp_path / "out.sarif").read_text(encoding="utf-8")
+    assert "failed" not in _tasks.check_task({**asked, "fail": False})
+    teams = str(walked[0].parent / "teams.yml")
+    permitted = {"repository": site, "head": "upgrade", "author": "olga", "approvals": ["otto"], "teams": teams}
+    assert _tasks.check_task(permitted)["permitted"] is True
+    with pytest.raises(PolicyError, match="there is no option brnach"):
+        _tasks.check_task({"brnach": "x"})
+    with pytest.raises(PolicyError, match="cannot be written"):
+        _tasks.check_task({**permitted, "output": {"json": "/nowhere/x"}})
+
+
+def test_the_other_actions_answer(walked: tuple[Path, list[str]]) -> None:
+    site = str(walked[0])
+    teams = str(walked[0].parent / "teams.yml")
+    found = _tasks.info_task({"repository": site, "path": VERSION, "field": "cluster_kubernetes_version"})
+    assert "cluster-operators" in str(found["info"])
+    assert _tasks.info_task({"repository": site, "person": "mona", "teams": teams})["info"]["may"]
+    assert _tasks.info_task({"repository": site})["info"]
+    assert _tasks.test_task({"repository": site})["msg"] == "2 tests passed"
+
+
+def test_a_change_after_the_fact_makes_the_replay_differ(walked: tuple[Path, list[str]], tmp_path: Path) -> None:
+    """Somebody who rewrites a verdict, and every digest with it, is found by judging again."""
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _chain, _log
+
+    [record] = _chain.records(str(walked[0].parent / "decisions.jsonl"))
+    assert _log.replay(record, walked[0]) == []
+    forged = {**record, "verdict": {**record["verdict"], "permitted": True}}
+    with pytest.raises(PolicyError, match="does not fit the digest"):
+        _log.replay(forged, walked[0])
+    forged["verdict_digest"] = _chain.digest_of(forged["verdict"])
+    assert _log.replay(forged, walked[0]) == ["permitted: was true, is false"]
+
+
+def test_the_hooks_defaults_are_those_of_its_argument_spec() -> None:
+    role = ROOT / "roles" / "policy_hook"
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    options = specs["argument_specs"]["main"]["options"]
+    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    assert defaults == {name: option["default"] for name, option in options.items()}
+    readme = (role / "README.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in readme for name in options)
