@@ -13,7 +13,7 @@ import os
 import subprocess  # nosec: fixed commands, no shell
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Commit, Files
@@ -109,7 +109,8 @@ class Signers:
             return ""
         sig = self.home / "signature"
         sig.write_bytes(armor)
-        at = f"-Overify-time={self.now.strftime('%Y%m%d%H%M%SZ')}"
+        # without a zone, which ssh-keygen takes since 9.1 only; _run sets it to UTC
+        at = f"-Overify-time={self.now.astimezone(UTC).strftime('%Y%m%d%H%M%S')}"
         code, out = self._run(["ssh-keygen", "-Y", "find-principals", "-f", allowed, "-s", str(sig), at], b"")
         principals = out.splitlines() if code == 0 else []
         revoked = self._unpack(REVOKED)
