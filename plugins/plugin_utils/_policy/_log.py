@@ -156,14 +156,14 @@ def replay(record: Mapping[str, Any], repository: str | os.PathLike[str]) -> lis
     Raises:
         PolicyError: the record is no decision, or its digests do not fit its content.
     """
-    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _judge
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._judge import judge
 
     request, verdict = record.get("request"), record.get("verdict")
     if not isinstance(request, dict) or not isinstance(verdict, dict):
         raise PolicyError(f"record {record.get('sequence')} is no decision: it has no request or no verdict")
     if record.get("verdict_digest") != _chain.digest_of(verdict):
         raise PolicyError(f"record {record.get('sequence')}: its verdict does not fit the digest beside it")
-    again = _judge.judge(
+    again = judge(
         Request.from_json(request),
         repository,
         now=_time(str(verdict.get("now", ""))),

@@ -146,10 +146,10 @@ def check(options: Options, env: Mapping[str, str]) -> int:
 
 
 def _judge(options: Options, request: Request, forge: Forge) -> Verdict:
-    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _judge
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._judge import judge
 
     teams = _log.RecordedTeams(_teams(options, forge))
-    verdict = _judge.judge(request, options.git, now=datetime.now(UTC), teams=teams)
+    verdict = judge(request, options.git, now=datetime.now(UTC), teams=teams)
     if options.log:
         digest = _log.append(options.log, request, verdict, repository=os.path.abspath(options.git), teams=teams)
         print(f"On record as {digest}.", file=sys.stderr)

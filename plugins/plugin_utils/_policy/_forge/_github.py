@@ -109,7 +109,8 @@ class GitHub:
             issue = self._repository.get_issue(self._pull.number)
             me = self._me()
             for comment in issue.get_comments():
-                if comment.user is not None and comment.user.login == me and marker in (comment.body or ""):
+                # a deleted account leaves a comment without a user
+                if getattr(comment.user, "login", None) == me and marker in (comment.body or ""):
                     if comment.body != body:
                         comment.edit(body)
                     return
