@@ -92,8 +92,9 @@ class Bare:
             for machine in others:
                 if machine.role == CONTROL_PLANE:
                     self._join(machine, ready, secret)
-            for job in (*joins, objects):
-                job.result()
+            objects.result()
+            for join in joins:
+                join.result()
         self.run(first, f"{KUBECTL} wait --for=condition=Ready nodes --all --timeout=300s")
         return time.monotonic() - begin
 

@@ -76,10 +76,10 @@ def main() -> None:
     wanted = module.params
     try:
         made = _kubeadm.mint(wanted["joiners"], wanted["config"], module.check_mode, wanted["name"])
+        changes = [change.to_json() for change in made.changes]
+        module.exit_json(changed=bool(changes), changes=changes, credentials=made.credentials)
     except _kubeadm.KubeadmError as error:
         module.fail_json(msg=str(error))
-    changes = [change.to_json() for change in made.changes]
-    module.exit_json(changed=bool(changes), changes=changes, credentials=made.credentials)
 
 
 if __name__ == "__main__":

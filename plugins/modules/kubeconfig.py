@@ -78,9 +78,9 @@ def main() -> None:
     wanted = module.params
     try:
         text = _kubeadm.kubeconfig(wanted["config"], wanted["user"], wanted["groups"], wanted["hours"])
+        module.exit_json(changed=False, kubeconfig=text)
     except _kubeadm.KubeadmError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, kubeconfig=text)
 
 
 if __name__ == "__main__":

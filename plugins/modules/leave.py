@@ -55,9 +55,9 @@ def main() -> None:
     )
     try:
         changes = [change.to_json() for change in _kubeadm.leave(module.params["machines"], module.check_mode)]
+        module.exit_json(changed=bool(changes), changes=changes)
     except _kubeadm.KubeadmError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(changes), changes=changes)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ class Client:
         self.patience = patience
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
         try:
-            self._api = new_client_from_config_dict(yaml.safe_load(kubeconfig))
+            connect: Any = new_client_from_config_dict  # the package is not typed throughout
+            self._api = connect(yaml.safe_load(kubeconfig))
         except (yaml.YAMLError, ConfigException, TypeError, AttributeError) as error:
             raise KubeError(f"not a kubeconfig: {error}") from error
 

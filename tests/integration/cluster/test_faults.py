@@ -80,10 +80,23 @@ def test_a_changed_host_key_is_told_and_nothing_changes(lab: Lab) -> None:
     lab.fleet.up(2, 1)
 
 
+LATE = """#!/bin/sh
+export LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketime.so.1) FAKETIME=+3600s
+exec /usr/bin/python3 "$@"
+"""
+
+
 def test_a_clock_off_by_an_hour_is_told_and_nothing_changes(lab: Lab) -> None:
-    lab.fleet.skew("flt-w1", 3600)
+    """The kernel's clock is the host's, so what reads the clock of this machine is told another time."""
+    good = (lab.inventory / "hosts.yml").read_text()
+    lab.fleet.execute(
+        "flt-w1", ["sh", "-c", "cat > /usr/local/bin/late && chmod 755 /usr/local/bin/late"], stdin=LATE.encode()
+    )
+    interpreter = {"ansible_python_interpreter": "/usr/local/bin/late"}
+    lab.edit(lambda data: data["children"]["cluster"]["children"]["workers"]["hosts"]["flt-w1"].update(interpreter))
     run = lab.play("apply")
-    lab.fleet.skew("flt-w1", 0)
+    (lab.inventory / "hosts.yml").write_text(good)
+    lab.fleet.execute("flt-w1", ["rm", "/usr/local/bin/late"])
     assert run.code != 0
     assert "flt-w1" in run.text and "clock" in run.text.lower()
     assert untouched(lab, "flt-cp1") and untouched(lab, "flt-w1")

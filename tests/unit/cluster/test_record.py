@@ -23,7 +23,7 @@ def test_a_run_that_made_its_plan() -> None:
 
 
 def test_what_failed_and_what_is_missing_is_named() -> None:
-    results = {
+    results: dict[str, Any] = {
         "m": [{}, {"changes": [change("a", 2)], "failed": True, "msg": "no space left"}],
         "n": [{"unreachable": True}],
     }

@@ -115,7 +115,7 @@ def test_the_way_back_is_newest_first_and_ends_with_what_was_made_by_others(mach
              "kept": {"mode": "0600", "owner": "", "copy": "/var/lib/weft/kept/0001"}},
         ]
     )  # fmt: skip
-    given_ = [
+    given_: list[Any] = [
         {"type": "worker", "name": "n1"},
         {"type": "network", "name": "leftovers", "addresses": ["10.0.0.9", "10.0.0.5"]},
     ]

@@ -233,7 +233,10 @@ def test_connect(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reach_tries_every_port_of_every_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_preflight, "connect", lambda address, port: "open" if port == 6443 else "timeout")
-    peers = [{"name": "a", "address": "10.0.0.1", "ports": [6443, "2379/tcp"]}, {"name": "b", "address": "10.0.0.2"}]
+    peers: list[Any] = [
+        {"name": "a", "address": "10.0.0.1", "ports": [6443, "2379/tcp"]},
+        {"name": "b", "address": "10.0.0.2"},
+    ]
     assert reach(peers) == [
         {"name": "a", "address": "10.0.0.1", "port": 6443, "result": "open"},
         {"name": "a", "address": "10.0.0.1", "port": 2379, "result": "timeout"},

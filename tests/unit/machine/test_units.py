@@ -117,7 +117,7 @@ def test_a_restart_is_owed(machine: Machine, systemd: Systemd) -> None:
     """Killed between the write of the file and the restart: the next run sees it, and says what it costs."""
     machine.put("/etc/a", "")
     systemd.add("a.service", running=True, enabled=True, started=os.stat(machine.at("/etc/a")).st_ctime - 1)
-    spec = {"config": ["/etc/a", "/etc/none"]}
+    spec: dict[str, Any] = {"config": ["/etc/a", "/etc/none"]}
     assert found(reconcile([unit(**spec)], check=True)) == [("restart_owed", True, False, "restart a.service")]
     assert reconcile([unit(**spec)], check=False).failed == ""
     machine.forget("units")
@@ -177,7 +177,7 @@ def test_a_stopped_unit_is_not_started_by_notice(machine: Machine, systemd: Syst
 
 
 def test_when_exists(machine: Machine, systemd: Systemd) -> None:
-    spec = {"when_exists": "/var/lib/kubelet/config.yaml", "config": ["/etc/a"]}
+    spec: dict[str, Any] = {"when_exists": "/var/lib/kubelet/config.yaml", "config": ["/etc/a"]}
     assert found(reconcile([unit(**spec)], check=True)) == [("enabled", False, True, "")]
     waiting = unit(**spec)
     waiting.observe()
