@@ -444,6 +444,10 @@ class _Load:
             file.problem(path, "change is empty; for everything write {file: '**'}")
         if "cluster" in parts and "environment" in parts:
             file.problem((*path, "cluster"), "cluster is another word for environment; write one of them")
+        # A key without a value would select everything.
+        for key in [key for key, found in parts.items() if found in (None, []) and key not in ("old", "new")]:
+            file.problem((*path, key), f"{key} is empty; write what it selects, or take it away")
+            del parts[key]
         parts.setdefault("environment", parts.get("cluster"))
 
         def patterns(key: str, build: Any = None) -> Patterns | None:
