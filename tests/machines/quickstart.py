@@ -36,8 +36,9 @@ NAME = "quickstart"
 REQUIREMENTS = ROOT / "requirements.txt"
 ARTIFACTS = "ansible_collections.weft.platform.plugins.plugin_utils._artifacts"
 NAMESPACE = "hello"
-#: How often the client asks before the second worker's answer is given up on.
-ASKS = 60
+SERVICE = f"hello.{NAMESPACE}.svc.cluster.local"
+#: How often the client asks the Service; with two pods behind it, one that never answers would be seen.
+ASKS = 30
 
 
 def kubernetes_version() -> str:
@@ -119,18 +120,15 @@ class Quickstart:
         self._ask(kubectl, "wait", "pod/client", "--for=condition=Ready", "--timeout=120s")
         self.journey.doing("asking the Service by its name")
         pods = json.loads(self._ask(kubectl, "get", "pods", "--output=json"))["items"]
-        where = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in pods}
+        living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        where = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in living}
         servers = {name for name in where if name != "client"}
-        url = f"http://{NAMESPACE}.{NAMESPACE}.svc.cluster.local/hostname"
-        seen: set[str] = set()
-        for _ in range(ASKS):
-            seen.add(self._ask(kubectl, "exec", "client", "--", "wget", "-q", "-T", "5", "-O", "-", url).strip())
-            if seen == servers:
-                break
+        query = f"host={SERVICE}&port=80&protocol=http&request=hostname&tries={ASKS}"
+        dial = f"/api/v1/namespaces/{NAMESPACE}/pods/client:8080/proxy/dial?{query}"
+        answer = json.loads(self._ask(kubectl, "get", "--raw", dial))
+        seen = set(answer.get("responses", []))
         if seen != servers:
-            raise MachinesError(
-                f"{url} was answered by {sorted(seen)}, not by {sorted(servers)}: pods cannot reach all."
-            )
+            raise MachinesError(f"{SERVICE} was to be answered by {sorted(servers)}, but a client pod got: {answer}")
         self.answers = [f"{where['client']} → {where[pod]}" for pod in sorted(seen)]
 
     # ---- what they use
@@ -179,7 +177,7 @@ class Quickstart:
         kubectl = self.kubectl()
         nodes = json.loads(self._ask(kubectl, "get", "nodes", "--output=json"))["items"]
         lines = ["", *_table(nodes), ""]
-        lines.append(f"http://{NAMESPACE}.{NAMESPACE}.svc.cluster.local answered: {', '.join(self.answers)}")
+        lines.append(f"http://{SERVICE} answers: {', '.join(self.answers)}")
         inventories = f"-i inventories/base -i inventories/{NAME} -i {self.fleet.inventory}"
         lines += [
             "",
@@ -262,6 +260,8 @@ def main() -> int:
     parser.add_argument("--destroy", action="store_true", help="remove it all")
     parser.add_argument("--clean-cache", action="store_true", help="remove downloads and builds as well")
     arguments = parser.parse_args()
+    if arguments.control_planes < 1 or arguments.workers < 1:
+        parser.error("at least one control plane and one worker are wanted")
     try:
         _allow_sudo()
         if arguments.destroy or arguments.clean_cache:
