@@ -50,7 +50,7 @@ GOOD = {
         "rules: [{name: n, change: {file: a}, approvals: 2, allow: r}]",
         "rules: [{name: n, change: {file: a}, approvals: {count: 1, from: [r, 'team:t'], unless: s}}]",
         "rules: [{name: n, require: {object: {kind: Pod}, pss: {level: namespace}}, severity: warn}]",
-        "rules: [{name: n, require: [{limits: {}}, {images: {tags: any}}, {labels: {a: [b]}, replicas: {maximum: 1}}]}]",
+        "rules: [{name: n, require: [{limits: {}}, {images: {tags: any}}, {labels: {a: b}, replicas: {maximum: 1}}]}]",
         "rules: [{name: n, require: {host_paths: {allow: [/var/log]}, schema: {unknown: warn}}, existing: prohibit}]",
         "rules: [{name: n, require: {rego: policy/a.rego, gatekeeper: [policy/g]}}]",
         "rules: [{name: n, codeowners: approve}]",
