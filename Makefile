@@ -28,7 +28,7 @@ clean-cache:  ## Remove downloads and builds as well
 	@$(PYTHON) -m tests.machines.quickstart --clean-cache
 
 .PHONY: test
-test: lint types sanity unit scenarios  ## Lint, types, sanity, unit tests, and the scenarios on container machines
+test: lint types package unit scenarios  ## Lint, types, packaging, unit tests, and the scenarios on container machines
 
 .PHONY: lint
 lint: export ANSIBLE_COLLECTIONS_PATH = $(COLLECTIONS)
@@ -38,7 +38,7 @@ lint:  ## Style of Python, YAML and Ansible, and whether generated files are cur
 	ruff check --quiet .; \
 	ruff format --quiet --check .; \
 	yamllint --strict $$(git ls-files '*.yml' '*.yaml'); \
-	ansible-lint --quiet; \
+	ansible-lint -q; \
 	python hack/generate.py --check; \
 	echo 'lint: ok'
 
@@ -49,9 +49,18 @@ types:  ## mypy, strict
 	$$bin/mypy --package ansible_collections.weft.platform.plugins; \
 	$$bin/mypy tests hack benchmarks
 
-.PHONY: sanity
-sanity:  ## Ansible's own checks of a collection, and that it builds and installs
-	@$(ENVIRONMENT)/bin/python -m tests.sanity.run
+.PHONY: package
+package:  ## The collection builds, installs elsewhere, and its playbooks are found by name
+	@set -e; bin=$(ENVIRONMENT)/bin; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$$bin/ansible-galaxy collection build --output-path "$$folder" >/dev/null; \
+	$$bin/ansible-galaxy collection install --offline -p "$$folder/installed" "$$folder"/*.tar.gz >/dev/null; \
+	cd "$$folder"; export ANSIBLE_COLLECTIONS_PATH="$$folder/installed"; \
+	for playbook in installed/ansible_collections/weft/platform/playbooks/*.yml; do \
+	  $$bin/ansible-playbook -i $(CURDIR)/inventories/base -i $(CURDIR)/inventories/examples/staging \
+	    weft.platform.$$(basename "$$playbook" .yml) --syntax-check >/dev/null; \
+	done; \
+	$$bin/ansible-doc --type module --list weft.platform >/dev/null; \
+	echo 'package: ok'
 
 .PHONY: unit
 unit:  ## Unit tests: no network, no root

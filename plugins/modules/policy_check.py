@@ -54,7 +54,7 @@ options:
     description: File with all that the options above say, as JSON.
     type: path
   teams:
-    description: File that says who is in which team, C(teams: {TEAM: [LOGIN]}).
+    description: File that says who is in which team, with logins by team below C(teams).
     type: path
   log:
     description: Decision log to append the verdict to.

@@ -39,7 +39,7 @@ options:
     description: What this person may change.
     type: str
   teams:
-    description: File that says who is in which team, C(teams: {TEAM: [LOGIN]}).
+    description: File that says who is in which team, with logins by team below C(teams).
     type: path
 attributes:
   check_mode:
