@@ -22,6 +22,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._errors i
     MissingTool,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes import (
+    FLAGS,
     Component,
     GoBuild,
     expand,
@@ -59,6 +60,8 @@ def go_environment(version: str, arch: str, base: Mapping[str, str], cache: Path
         GOOS="linux",
         GOARCH=arch,
         CGO_ENABLED="0",
+        # More memory, less time: 4 % of it.
+        GOGC=base.get("GOGC", "200"),
         GOWORK="off",
         GOENV="off",
         GOFLAGS="-modcacherw",
@@ -95,8 +98,7 @@ def build_arguments(build: GoBuild, version: str, arch: str, output: Path) -> li
     flags = ["-s", "-w"]
     flags += [f"-X={name}={expand(value, version, arch)}" for name, value in build.variables.items()]
     tags = ["-tags", ",".join(build.tags)] if build.tags else []
-    base = ["build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false", *tags]
-    return [*base, "-ldflags", " ".join(flags), "-o", f"{output}/"]
+    return ["build", "-v", "-mod=readonly", *FLAGS, *tags, "-ldflags", " ".join(flags), "-o", f"{output}/"]
 
 
 def program_name(package: str) -> str:

@@ -93,6 +93,7 @@ def test_build_arguments(tmp_path: Path) -> None:
         "-mod=readonly",
         "-trimpath",
         "-buildvcs=false",
+        "-gcflags=all=-dwarf=false",
         "-tags",
         "one,two",
         "-ldflags",
