@@ -18,4 +18,8 @@ def _bundle() -> None:
     """The bundle of the default version; less than a second where it is there already."""
     module = "ansible_collections.weft.platform.plugins.plugin_utils._artifacts"
     environment = {**os.environ, "PYTHONPATH": os.environ["ANSIBLE_COLLECTIONS_PATH"]}
-    subprocess.run([sys.executable, "-m", module, "bundle", "--kubernetes", KUBERNETES], env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-m", module, "bundle", "--from", "source", "--kubernetes", KUBERNETES],
+        env=environment,
+        check=True,
+    )
