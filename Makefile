@@ -62,6 +62,10 @@ package:  ## The collection builds, installs elsewhere, and its playbooks are fo
 	$$bin/ansible-doc --type module --list weft.platform >/dev/null; \
 	echo 'package: ok'
 
+.PHONY: sanity
+sanity:  ## Ansible's own checks of the collection, built and installed
+	@$(ENVIRONMENT)/bin/python -m tests.sanity.run
+
 .PHONY: unit
 unit:  ## Unit tests: no network, no root
 	@$(ENVIRONMENT)/bin/python -m pytest tests/unit -q --numprocesses 2

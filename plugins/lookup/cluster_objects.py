@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: cluster_objects
-author: the weft.platform authors
+author: the weft.platform authors (@weft-platform)
 short_description: The Kubernetes objects that an inventory asks for
 version_added: 0.1.0
 description:
