@@ -28,7 +28,7 @@ clean-cache:  ## Remove downloads and builds as well
 	@$(PYTHON) -m tests.machines.quickstart --clean-cache
 
 .PHONY: test
-test: lint types package unit scenarios  ## Lint, types, packaging, unit tests, and the scenarios on container machines
+test: lint types sanity package unit scenarios  ## Lint, types, sanity, packaging, unit tests, and the scenarios on container machines
 
 .PHONY: lint
 lint: export ANSIBLE_COLLECTIONS_PATH = $(COLLECTIONS)

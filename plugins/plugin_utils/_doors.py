@@ -51,6 +51,8 @@ STEPS = (
     "weft_joined_worker",
     "weft_written",
 )
+#: Likewise, of tasks whose Changes are no part of a plan; that they failed counts.
+BESIDE = ("weft_api", "weft_labelled", "weft_person")
 
 
 def lock_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,6 +166,9 @@ def run_record(task: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
     hosts = variables["hostvars"]
     machines = [*variables["groups"].get(CONTROL_PLANE, []), *variables["groups"].get(WORKERS, [])]
     results = {name: [hosts[name].get(step) or {} for step in STEPS] for name in machines}
+    for name, told in results.items():
+        beside = (hosts[name].get(step) or {} for step in BESIDE)
+        told += [{key: one[key] for key in one if key != "changes"} for one in beside]
     found = record(list(task.get("planned") or []), results, machines)
     if task.get("output"):
         folder = Path(str(task["output"])).expanduser()

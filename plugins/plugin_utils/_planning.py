@@ -20,7 +20,7 @@ Result = dict[str, Any]
 Problem = dict[str, Any]
 
 #: Name under which playbooks register what weft.platform.node observed, and those of what is observed beside it.
-OBSERVED, BESIDE = "weft_observed", ("weft_credentials", "weft_objects", "weft_kubeconfig")
+OBSERVED, BESIDE = "weft_observed", ("weft_api", "weft_credentials", "weft_objects", "weft_kubeconfig")
 #: Name under which they register the stages of the run.
 STAGES = "weft_stages"
 #: What Ansible and the join of problems add to the registered stages; the rest is passed on.

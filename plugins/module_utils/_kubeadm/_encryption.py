@@ -22,6 +22,8 @@ from ansible_collections.weft.platform.plugins.module_utils._resource import Res
 #: JSON, which is YAML: so that it can be read here without a YAML library.
 FILE = Path("/etc/kubernetes/weft/encryption.json")
 KEY_BYTES = 32
+#: How the configuration names every resource of every group.
+EVERYTHING = "*.*"
 
 
 class Encryption(Resource):
@@ -114,5 +116,6 @@ def configuration(resources: Sequence[str], keys: Sequence[Mapping[str, str]]) -
     """
     box = {"secretbox": {"keys": [dict(key) for key in keys]}}
     entries = [{"resources": sorted(resources), "providers": [box, {"identity": {}}]}] if resources else []
-    entries.append({"resources": ["*.*"], "providers": [{"identity": {}}, box]})
+    if EVERYTHING not in resources:  # the API server refuses a resource that an earlier entry covers
+        entries.append({"resources": [EVERYTHING], "providers": [{"identity": {}}, box]})
     return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": entries}

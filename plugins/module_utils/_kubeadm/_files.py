@@ -21,10 +21,15 @@ def write(path: Path, text: str, mode: int = 0o600, beside: Optional[Path] = Non
     """
     rough = (beside or path.parent) / f".{path.name}.weft"
     number = os.open(str(rough), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode)
-    try:
+    # A stream, as it writes on until all is written or the disk is full; os.write alone may stop halfway.
+    with os.fdopen(number, "wb") as file:
         os.fchmod(number, mode)
-        os.write(number, text.encode())
+        file.write(text.encode())
+        file.flush()
         os.fsync(number)
-    finally:
-        os.close(number)
     os.replace(str(rough), str(path))
+    folder = os.open(str(path.parent), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

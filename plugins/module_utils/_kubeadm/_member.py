@@ -244,7 +244,7 @@ class ControlPlane(Member):
             init = find(documents, "InitConfiguration")
             assert isinstance(init, dict)
             ignored = init.setdefault("nodeRegistration", {}).setdefault("ignorePreflightErrors", [])
-            init["nodeRegistration"]["ignorePreflightErrors"] = [*ignored, *unfinished_errors()]
+            init["nodeRegistration"]["ignorePreflightErrors"] = [*ignored, *unfinished_errors(init)]
         self.answer_for_endpoint()
         self.kubeadm("init", documents, [held])
 
@@ -286,10 +286,11 @@ def default_interface() -> str:
     raise KubeadmError("there is no default route: set cluster_endpoint_interface")
 
 
-def unfinished_errors() -> List[str]:
+def unfinished_errors(init: Mapping[str, Any]) -> List[str]:
     """kubeadm's names for finding its own earlier work: files, directories and ports in use."""
+    server = (init.get("localAPIEndpoint") or {}).get("bindPort") or 6443
     files = [f"FileAvailable--etc-kubernetes-manifests-{name}.yaml" for name in (*_observe.COMPONENTS, "etcd")]
-    ports = [f"Port-{port}" for port in (6443, 10250, 10257, 10259, 2379, 2380)]
+    ports = [f"Port-{port}" for port in (server, 10250, 10257, 10259, 2379, 2380)]
     return [*files, *ports, "DirAvailable--var-lib-etcd"]
 
 

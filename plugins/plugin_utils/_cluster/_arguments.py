@@ -26,6 +26,8 @@ def machine(variables: Mapping[str, Any], template: Template, registry: str = ""
     found["artifacts_registry"] = found["artifacts_registry"] or registry
     name = str(variables["inventory_hostname"])
     role = CONTROL_PLANE if name in variables["groups"].get(CONTROL_PLANE, []) else WORKER
+    if found["cluster_endpoint_provider"] == "node" and not found["cluster_endpoint"]:
+        found["cluster_endpoint"] = next((peer["address"] for peer in peers(variables)), "")
     return Machine(name, role, found)
 
 

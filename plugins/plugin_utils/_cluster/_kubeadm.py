@@ -352,6 +352,8 @@ def kubelet(variables: Variables) -> Document:
         "tlsCipherSuites": list(CIPHERS),
         "tlsMinVersion": "VersionTLS12",
     }
+    if variables["node_swap"]:
+        out["failSwapOn"] = False
     if variables["cluster_feature_gates"]:
         out["featureGates"] = {name: bool(on) for name, on in variables["cluster_feature_gates"].items()}
     return merge(out, variables["node_kubelet_config"])

@@ -71,7 +71,7 @@ def stages(
         if MEMBERSHIP.intersection(types) and machine != out.leader:
             out.joiners.append(machine)
     leader_types = {change["subject"]["type"] for change in observed.get(out.leader, {}).get("changes", [])}
-    out.initialise = "control_plane" in leader_types
+    out.initialise = "control_plane" in leader_types and not chosen["member"]
     out.newcomers = [*([out.leader] if out.initialise else []), *out.joiners]
     out.problems = _problems(out, observed, control_planes, workers)
     return out
@@ -89,9 +89,9 @@ def _problems(
                 "remedy": "bring at least one of them back: " + ", ".join(control_planes),
             }
         ]
-    members = [machine for machine in workers if _is_member(observed.get(machine, {}))]
-    if found.initialise and (unseen or members):
-        why = f"cannot be reached: {', '.join(unseen)}" if unseen else f"already has workers: {', '.join(members)}"
+    joined = [machine for machine in [*control_planes, *workers] if _has_joined(observed.get(machine, {}))]
+    if found.initialise and (unseen or joined):
+        why = f"cannot be reached: {', '.join(unseen)}" if unseen else f"have joined one: {', '.join(joined)}"
         return [
             {
                 "check": "second-cluster",
@@ -99,7 +99,7 @@ def _problems(
                 "remedy": "bring its control planes back or restore them; to begin anew, destroy the cluster first",
             }
         ]
-    return [*_versions(observed)]
+    return [*_versions(observed), *_unexplained(observed)]
 
 
 def _versions(observed: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
@@ -114,5 +114,21 @@ def _versions(observed: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, s
                 }
 
 
-def _is_member(result: Mapping[str, Any]) -> bool:
-    return bool(result.get("facts", {}).get("kubernetes", {}).get("member") in ("worker", "control_plane"))
+def _unexplained(observed: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+    for machine, result in observed.items():
+        if _kubernetes(result).get("unfinished") == "unknown":
+            yield {
+                "check": "foreign",
+                "message": f"{machine} holds parts of a cluster that this collection did not put there",
+                "remedy": "run 'kubeadm reset' on the machine if nothing of it is needed, then apply",
+            }
+
+
+def _has_joined(result: Mapping[str, Any]) -> bool:
+    """Whether a machine is a member, or began to join: nobody joins a cluster that is not there."""
+    found = _kubernetes(result)
+    return found.get("member") in ("worker", "control_plane") or found.get("unfinished") == "join"
+
+
+def _kubernetes(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dict((result.get("facts") or {}).get("kubernetes") or {})

@@ -206,6 +206,13 @@ def _encryption(value: list[str], settings: Settings) -> Iterator[Finding]:
                 "Write plural and group as the API does: secrets, widgets.example.org.",
                 (index,),
             )
+            continue
+        group = name.partition(".")[2]
+        cover = next((other for other in ("*.*", f"*.{group}") if other in value and other != name), "")
+        if cover:  # the API server refuses such a list (its validation of EncryptionConfiguration)
+            yield Finding(
+                f"cluster_encryption_resources: {name} is covered by {cover}", "Take one of them away.", (index,)
+            )
 
 
 def _feature_gates(value: dict[str, Any], settings: Settings) -> Iterator[Finding]:

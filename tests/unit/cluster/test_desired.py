@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _containerd, _units
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _arguments, _containerd, _kubeadm, _units
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._desired import (
     CONTROL_PLANE,
     WORKER,
@@ -157,3 +157,30 @@ def test_a_proxy_becomes_a_drop_in_and_none_becomes_nothing() -> None:
     assert 'Environment="HTTP_PROXY=http://p:3128"' in text
     assert 'Environment="NO_PROXY=10.0.0.0/8,.lan"' in text
     assert _units.proxy({}) == ""
+
+
+@pytest.mark.parametrize(("swap", "expected"), [(False, None), (True, False)])
+def test_a_kubelet_starts_with_the_swap_that_stays(swap: bool, expected: bool | None) -> None:
+    found = machine(node_swap=swap)
+    assert _kubeadm.kubelet(found.settings).get("failSwapOn") is expected
+    assert bool(named(prepare(found, LOCK), "swap")) is not swap
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"cluster_endpoint_provider": "node"}, "192.0.2.11"),
+        ({"cluster_endpoint_provider": "node", "cluster_endpoint": "192.0.2.12"}, "192.0.2.12"),
+        ({"cluster_endpoint_provider": "kube-vip"}, ""),
+    ],
+)
+def test_without_an_endpoint_the_first_control_plane_answers(given: dict[str, Any], expected: str) -> None:
+    whole = {
+        **with_defaults(given),
+        "inventory_hostname": "w1",
+        "groups": {"control_plane": ["cp1", "cp2"], "workers": ["w1"]},
+        "hostvars": {"cp1": {"ansible_host": "192.0.2.11"}, "cp2": {"ansible_host": "192.0.2.12"}},
+    }
+    found = _arguments.machine(whole, lambda value: value)
+    assert found.settings["cluster_endpoint"] == expected
+    assert _kubeadm.endpoint(found.settings) == f"{expected}:6443"

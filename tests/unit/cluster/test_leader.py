@@ -10,8 +10,8 @@ import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._leader import leader
 
 
-def facts(member: str = "", healthy: bool = False) -> dict[str, Any]:
-    return {"facts": {"kubernetes": {"member": member, "api_healthy": healthy}}}
+def facts(member: str = "", healthy: bool = False, unfinished: str = "") -> dict[str, Any]:
+    return {"facts": {"kubernetes": {"member": member, "api_healthy": healthy, "unfinished": unfinished}}}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,9 @@ def facts(member: str = "", healthy: bool = False) -> dict[str, Any]:
         ),
         ({"a": {"unreachable": True}, "b": facts()}, {"name": "b", "live": "", "member": ""}),
         ({"a": {"unreachable": True}}, {"name": "", "live": "", "member": ""}),
+        # An init that was cut short is finished where it began, whatever the inventory's order is now.
+        ({"a": facts(), "b": facts("partial", unfinished="init")}, {"name": "b", "live": "", "member": ""}),
+        ({"a": facts(), "b": facts("partial", unfinished="join")}, {"name": "a", "live": "", "member": ""}),
     ],
 )
 def test_a_cluster_that_lives_speaks_first(observed: dict[str, Any], expected: dict[str, str]) -> None:

@@ -10,13 +10,14 @@ import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._stages import stages
 
 
-def seen(*types: str, member: str = "", healthy: bool = False) -> dict[str, Any]:
+def seen(*types: str, member: str = "", healthy: bool = False, unfinished: str = "") -> dict[str, Any]:
     changes: list[dict[str, Any]] = [{"subject": {"type": kind, "name": "x"}, "field": []} for kind in types]
     counts = {
         "prepare": len([kind for kind in types if kind == "file"]),
         "member": len([kind for kind in types if kind != "file"]),
     }
-    return {"stages": counts, "facts": {"kubernetes": {"member": member, "api_healthy": healthy}}, "changes": changes}
+    kubernetes = {"member": member, "api_healthy": healthy, "unfinished": unfinished}
+    return {"stages": counts, "facts": {"kubernetes": kubernetes}, "changes": changes}
 
 
 def test_a_fresh_cluster() -> None:
@@ -55,6 +56,14 @@ def test_a_changed_argument_touches_the_control_plane_only() -> None:
         ({}, "control-plane"),
         ({"b": seen("control_plane")}, "second-cluster"),
         ({"a": seen("control_plane"), "b": seen("control_plane"), "w": seen(member="worker")}, "second-cluster"),
+        (
+            {"a": seen("control_plane"), "b": seen("control_plane", member="partial", unfinished="join")},
+            "second-cluster",
+        ),
+        (
+            {"a": seen("control_plane"), "b": seen("control_plane", member="partial", unfinished="unknown")},
+            "foreign",
+        ),
     ],
 )
 def test_a_cluster_that_may_exist_is_not_made_again(observed: dict[str, Any], check: str) -> None:
@@ -68,3 +77,11 @@ def test_a_version_that_differs_is_a_problem_and_not_a_change() -> None:
     assert [(one["check"], one["message"]) for one in problems] == [
         ("version", "w runs v1.36.3 and the lock file wants v1.37.2")
     ]
+
+
+def test_a_leader_of_another_version_makes_no_new_cluster() -> None:
+    observed = {"a": seen("control_plane", member="control_plane", healthy=True), "w": seen(member="worker")}
+    observed["a"]["changes"][0].update(field=["version"], before="v1.36.3", after="v1.37.2")
+    found = stages(observed, ["a"], ["w"])
+    assert not found.initialise and not found.newcomers
+    assert [problem["check"] for problem in found.problems] == ["version"]

@@ -138,6 +138,8 @@ def test_a_good_inventory_has_no_problem() -> None:
             "rule 1: level 'All' is none",
         ),
         ({"cluster_encryption_resources": ["Secret"]}, "is no resource"),
+        ({"cluster_encryption_resources": ["secrets", "*.*"]}, "secrets is covered by *.*"),
+        ({"cluster_encryption_resources": ["*.apps", "deployments.apps"]}, "deployments.apps is covered by *.apps"),
         ({"cluster_etcd": {"endpoints": ["http://e:2379"]}}, "lacks ca, cert, key"),
         ({"cluster_etcd": {"endpoints": ["http://e:2379"]}}, "is no https URL"),
         (

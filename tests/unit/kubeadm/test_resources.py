@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from ansible_collections.weft.platform.plugins.module_utils._kubeadm import (
     _patches,
     _static_pods,
 )
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._files import write
 from ansible_collections.weft.platform.plugins.module_utils._resource import build, reconcile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -179,6 +182,25 @@ def test_everything_can_be_read_whatever_is_encrypted(resources: list[str]) -> N
     for entry in found["resources"]:
         assert {next(iter(provider)) for provider in entry["providers"]} == {"secretbox", "identity"}
     assert found["resources"][-1]["resources"] == ["*.*"]
+
+
+def test_everything_can_be_encrypted() -> None:
+    found = _encryption.configuration(["*.*"], [{"name": "key1", "secret": "s"}])
+    assert [entry["resources"] for entry in found["resources"]] == [["*.*"]]
+    assert _encryption.encrypted(found) == ["*.*"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "encryption.json"
+    write(file, "the key")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # a stand-in for the disk; CPython ignores its signal
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            write(file, "the key and another")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_text() == "the key"
 
 
 # --- certificates -------------------------------------------------------------------------------------------------
