@@ -26,7 +26,7 @@ pytestmark = pytest.mark.scenario
 FINGERPRINT = r"""
 find /etc /opt /usr/local /var/lib -xdev \( -path /var/lib/apt -o -path /var/lib/systemd \) -prune -o \
   \( -type f -o -type d -o -type l \) -printf '%p %y %m %l\n' | sort
-find /etc /usr/local -xdev -type f ! -name '*.pid' -exec sha256sum {} + | sort -k2
+find /etc /usr/local -xdev -type f ! -name machine-id -exec sha256sum {} + | sort -k2
 dpkg-query -W -f '${Package} ${Version} ${Status}\n'
 for s in net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables; do sysctl $s; done
 ip -o link | cut -d: -f2 | cut -d@ -f1; ip -o addr | awk '{print $2, $4}' | grep -v fe80
