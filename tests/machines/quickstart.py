@@ -125,8 +125,15 @@ class Quickstart:
         servers = {name for name in where if name != "client"}
         query = f"host={SERVICE}&port=80&protocol=http&request=hostname&tries={ASKS}"
         dial = f"/api/v1/namespaces/{NAMESPACE}/pods/client:8080/proxy/dial?{query}"
-        answer = json.loads(self._ask(kubectl, "get", "--raw", dial))
-        seen = set(answer.get("responses", []))
+        # A pod that is ready is in every machine's rules for Services a moment later.
+        seen: set[str] = set()
+        end = time.monotonic() + 60
+        while True:
+            answer = json.loads(self._ask(kubectl, "get", "--raw", dial))
+            seen |= set(answer.get("responses", []))
+            if seen >= servers or time.monotonic() > end:
+                break
+            time.sleep(1)
         if seen != servers:
             raise MachinesError(f"{SERVICE} was to be answered by {sorted(servers)}, but a client pod got: {answer}")
         self.answers = [f"{where['client']} → {where[pod]}" for pod in sorted(seen)]
