@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._record import record
+from ansible_collections.weft.platform.plugins.plugin_utils._doors import run_record
 
 
 def change(name: str, after: Any = 1) -> dict[str, Any]:
@@ -37,3 +38,10 @@ def test_what_failed_and_what_is_missing_is_named() -> None:
 def test_the_origin_of_a_change_is_no_difference() -> None:
     planned = [{**change("a"), "origin": {"file": "x.yml", "line": 3}}]
     assert not record(planned, {"m": [{}, {"changes": [change("a")]}]}, ["m"]).missing
+
+
+def test_nodes_that_do_not_become_ready_are_no_success() -> None:
+    labelled = {"failed": True, "msg": "after 300 s 1 node not ready", "changes": [change("a")]}
+    hosts = {"m": {"weft_observed": {}, "weft_labelled": labelled}}
+    found = run_record({"planned": []}, {"hostvars": hosts, "groups": {"control_plane": ["m"]}})
+    assert found["failed"] and found["unfinished"] == {"m": "after 300 s 1 node not ready"}

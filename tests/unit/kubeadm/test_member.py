@@ -178,6 +178,11 @@ def test_an_init_with_data_in_etcd_goes_on_and_loses_nothing(machine: Machine) -
     assert (machine.etcd / "member").is_dir()
 
 
+def test_an_init_that_goes_on_finds_its_own_port_in_use() -> None:
+    assert "Port-8443" in _member.unfinished_errors({"localAPIEndpoint": {"bindPort": 8443}})
+    assert "Port-6443" in _member.unfinished_errors({})
+
+
 def test_an_init_without_data_is_begun_anew(machine: Machine) -> None:
     machine.marker.write_text('{"action": "init", "role": "control_plane"}')
     first().apply([])

@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # a stand-in for the disk; CPython ignores its signal
     resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(KubeadmError, match="cannot be written: File too large"):
             write(file, "the key and another")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

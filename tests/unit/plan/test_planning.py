@@ -218,6 +218,17 @@ def test_problems_of_stages_and_of_objects_stop_a_run() -> None:
     ]
 
 
+def test_a_leader_that_opens_no_api_stops_a_run() -> None:
+    whole = variables({}, STAGES)
+    del whole["hostvars"]["cp1"]["weft_objects"]
+    whole["hostvars"]["cp1"]["weft_api"] = {"failed": True, "msg": "kubeadm failed"}
+    found = plan(whole, Templar(), {}, False)
+    assert [one["message"] for one in found["problems"]] == [
+        "the cluster could not be observed through cp1: kubeadm failed"
+    ]
+    assert found["failed"]
+
+
 def test_files_are_written_also_when_the_plan_fails(tmp_path: Path) -> None:
     observed = {"w1": {"failed": True, "msg": "boom", "facts": {}}}
     found = plan(variables(observed, STAGES), Templar(), {"output": str(tmp_path)}, False)
