@@ -117,7 +117,7 @@ def machines(folder: Path, _rounds: int) -> dict[str, Any]:
         lab.write()
         forks = ["--tags", "prepare", "--forks", "25"]
         lab.apply(*forks)
-        seconds, memory = timed(lambda lab=lab, forks=forks: lab.command("apply", *forks), lab)  # type: ignore[misc]
+        seconds, memory = timed(lambda lab=lab, forks=forks: lab.command("apply", *forks), lab)  # type: ignore[misc]  # no type for defaults
         out[str(size)] = {"seconds": round(seconds, 1), "controller_mib": memory}
         print(json.dumps({size: out[str(size)]}), flush=True)
     Lab("bench", folder).fleet.down()
