@@ -9,7 +9,7 @@ import re
 import signal
 import time
 from contextlib import suppress
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Set
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
 from ansible_collections.weft.platform.plugins.module_utils._machine._files import unmount
@@ -94,13 +94,23 @@ class Containers(MachineResource):
 
     def make(self, changes: Sequence[Change]) -> None:
         """Ask them to end, then end them: etcd and databases get their moment."""
-        for sign, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            for pid in container_processes(self.host, shims=sign == signal.SIGKILL):
-                _signal(pid, sign)
-            until = time.monotonic() + patience
-            while container_processes(self.host, shims=sign == signal.SIGKILL) and time.monotonic() < until:
-                time.sleep(0.1)
+        self._end(signal.SIGTERM, seconds=5, shims=False)
+        self._end(signal.SIGKILL, seconds=20, shims=True)
         self.host.attempt("systemctl", "stop", "kubepods.slice")  # empty by now, and nobody's any more
+
+    def _end(self, sign: signal.Signals, seconds: float, shims: bool) -> None:
+        """Signal every process once, also those that come while others go, until none is left or the time is over."""
+        until = time.monotonic() + seconds
+        told: Set[int] = set()
+        while time.monotonic() < until:
+            found = container_processes(self.host, shims)
+            if not found:
+                return
+            for pid in found:
+                if pid not in told:
+                    _signal(pid, sign)
+            told.update(found)
+            time.sleep(0.1)
 
 
 def container_processes(host: Host, shims: bool = True) -> List[int]:

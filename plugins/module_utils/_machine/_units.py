@@ -146,12 +146,12 @@ class Unit(MachineResource):
 
     @classmethod
     def undo(cls, name: str, before: Before, kept: Mapping[str, Value]) -> List[Dict[str, Any]]:
-        """As enabled and as running as it was."""
+        """As enabled and as running as it was; what it leaves ends after it, so that it starts nothing meanwhile."""
         if not {("enabled",), ("running",)} & set(before):
             return []
         states = {key: bool(kept[key]) for key in ("enabled", "running")}
         leftovers = () if states["running"] else LEFTOVERS.get(name, ())
-        return [*(dict(one) for one in leftovers), {"type": cls.type, "name": name, **states}]
+        return [{"type": cls.type, "name": name, **states}, *(dict(one) for one in leftovers)]
 
 
 def show(host: Host, name: str) -> Dict[str, str]:

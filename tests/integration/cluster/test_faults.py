@@ -200,7 +200,8 @@ for name in sorted(one["metadata"]["name"] for one in json.load(sys.stdin)["cont
 
 def test_the_end_is_that_of_an_undisturbed_run(lab: Lab) -> None:
     killed = {name: lab.fleet.execute(name, ["sh", "-c", STATE]) for name in ("flt-cp1", "flt-cp2", "flt-w1")}
-    assert lab.play("destroy", "-e", "cluster_confirm=flt").code == 0
+    run = lab.play("destroy", "-e", "cluster_confirm=flt")
+    assert run.code == 0, run.text[-6000:]
     lab.apply()
     lab.wait_ready("flt-cp1", "flt-cp2", "flt-w1")
     for name, state in killed.items():

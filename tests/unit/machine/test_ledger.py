@@ -122,9 +122,9 @@ def test_the_way_back_is_newest_first_and_ends_with_what_was_made_by_others(mach
     assert undo_specs(Ledger(machine), RESOURCES, given_) == [
         {"type": "worker", "name": "n1"},
         {"type": "file", "path": "/b", "mode": "0600", "copy": "/var/lib/weft/kept/0001", "secret": True},
+        {"type": "unit", "name": "containerd.service", "enabled": False, "running": False},
         {"type": "containers", "name": "k8s.io"},
         {"type": "network", "name": "leftovers", "addresses": ["10.0.0.9"], "tables": ["ip nat"]},
-        {"type": "unit", "name": "containerd.service", "enabled": False, "running": False},
         {"type": "sysctl", "name": "vm.x", "value": "1"},
         {"type": "file", "path": "/a", "state": "absent"},
         {"type": "directory", "path": "/etc/cni", "state": "absent"},

@@ -206,10 +206,10 @@ def test_undo(machine: Machine, systemd: Systemd) -> None:
     assert systemd.units["kubelet.service"]["enabled"] is systemd.units["kubelet.service"]["running"] is False
 
 
-def test_undo_of_containerd_takes_its_containers_first() -> None:
+def test_undo_of_containerd_ends_its_containers_after_it() -> None:
     kept = {"enabled": False, "running": False}
     specs = Unit.undo("containerd.service", {("running",): False}, kept)
-    assert [spec["type"] for spec in specs] == ["containers", "network", "unit"]
+    assert [spec["type"] for spec in specs] == ["unit", "containers", "network"]
     theirs = Unit.undo("containerd.service", {("enabled",): False}, {"enabled": False, "running": True})
     assert [spec["type"] for spec in theirs] == ["unit"]
     assert Unit.undo("containerd.service", {("restart_owed",): True}, kept) == []
