@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._build import Built, Workshop
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._cache import cache_root, locked
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._errors import ArtifactError, DataError
+from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._gobuild import compiled
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._lock import (
     BINARIES,
     Binary,
@@ -108,6 +109,8 @@ def make_bundle(components: Components, release: Release, path: Path, progress: 
         built = workshop.build(names)
         progress.start(_ASSEMBLE, "writing images and binaries")
         lock = assemble(path, Assembly(components, release, arch, names, built), key)
+        # Gigabytes that served a killed build: what they became is kept, and another version shares little of them.
+        shutil.rmtree(compiled(cache_root()), ignore_errors=True)
         progress.finish(f"complete in {path}")
     return Outcome(path, lock, changed=True)
 

@@ -48,6 +48,11 @@ class Toolchain:
     environment: Mapping[str, str]
 
 
+def compiled(cache: Path) -> Path:
+    """Where Go keeps the packages it has compiled."""
+    return cache / "go" / "build"
+
+
 def go_environment(version: str, arch: str, base: Mapping[str, str], cache: Path) -> dict[str, str]:
     """The environment of every go command.
 
@@ -65,7 +70,7 @@ def go_environment(version: str, arch: str, base: Mapping[str, str], cache: Path
         GOWORK="off",
         GOENV="off",
         GOFLAGS="-modcacherw",
-        GOCACHE=str(cache / "go" / "build"),
+        GOCACHE=str(compiled(cache)),
         GOMODCACHE=str(cache / "go" / "mod"),
     )
     return env

@@ -512,8 +512,11 @@ def test_a_build_that_was_cut_short_goes_on(hands: Hands) -> None:
 
 def test_a_bundle_of_what_was_built(hands: Hands, tmp_path: Path) -> None:
     path = tmp_path / "bundle"
+    pieces = _gobuild.compiled(tmp_path / "cache" / "weft.platform")
+    pieces.mkdir(parents=True)
     outcome = make_bundle(SMALL, RELEASE, path, quiet())
     assert outcome.changed
+    assert not pieces.exists()
     lock = verify_bundle(path)
     assert lock == outcome.lock
     assert lock.source == "bundle"
