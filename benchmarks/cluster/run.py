@@ -9,26 +9,26 @@ python -m benchmarks.cluster.run machines    # preparation observed on 10, 25 an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
-import re
-import resource
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._serve import RegistryProcess, routed_address
 
-from tests.integration.cluster.lab import ROOT, Lab
+from tests.integration.cluster.lab import RECAP, ROOT, Lab, Run
 
 from .bare import Bare
 
 SIZES = (10, 25, 50)
 PORT = 5001
+#: Seconds in which a new cluster comes to rest: its controllers and probes share the host's processors.
+SETTLE = 30
 
 
 def quickstart_variables(lab: Lab) -> dict[str, Any]:
@@ -62,13 +62,20 @@ def bare(folder: Path) -> float:
 
 
 def measured(lab: Lab, *arguments: str) -> dict[str, Any]:
-    """An apply: seconds, tasks run by machine, SSH connections and bytes sent to machines."""
+    """An apply: seconds; by machine the tasks run, those that changed it, SSH round trips; bytes sent to all."""
+    calls = lab.folder / "ssh-calls"
+    calls.write_text("")
+    counting = lab.folder / "ssh"
+    counting.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" | tr "\\n" " " >> {calls}\necho >> {calls}\nexec ssh "$@"\n')
+    counting.chmod(0o755)
     before = sent(lab)
-    run = lab.apply("-vvv", *arguments)
+    run = lab.apply("-e", f"ansible_ssh_executable={counting}", *arguments)
+    made = calls.read_text().splitlines()
     return {
         "seconds": round(run.seconds, 1),
-        "tasks": {row[0]: int(row[1]) for row in re.findall(r"^(\S+)\s+: ok=(\d+)\s+changed", run.text, re.M)},
-        "ssh_round_trips": len(re.findall(r"SSH: EXEC", run.text)),
+        "tasks": {row[0]: int(row[1]) for row in RECAP.findall(run.text)},
+        "changed": {name: number for name, number in run.changed.items() if number},
+        "ssh_round_trips": {one.name: sum(f" {one.address} " in line for line in made) for one in lab.fleet.machines()},
         "bytes_sent": sent(lab) - before,
     }
 
@@ -93,6 +100,7 @@ def cluster(folder: Path, rounds: int) -> dict[str, Any]:
         print(json.dumps(pairs[-1]), flush=True)
     lab = Lab("bench", folder)
     lab.write()
+    time.sleep(SETTLE)
     second = measured(lab)
     lab.fleet.up(3, 3)
     lab.join_hosts()
@@ -109,30 +117,65 @@ def cluster(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def machines(folder: Path, _rounds: int) -> dict[str, Any]:
-    """Preparation of machines that are prepared: time and the controller's memory, by number of machines."""
+    """Preparation of machines that are prepared: time and the controller's memory, by number of machines.
+
+    All workers but the first start with the first one's disks, as machines made from an image do: the disk of this
+    host would not hold fifty sets of container images.
+    """
     out: dict[str, Any] = {}
+    words = ["--tags", "prepare"]
+    lab = fresh("bench", 1, 1, folder)
+    lab.apply(*words)
     for size in SIZES:
-        lab = fresh("bench", 1, size - 1, folder) if size == SIZES[0] else Lab("bench", folder)
-        lab.fleet.up(1, size - 1)
+        lab.fleet.up(1, size - 1, copy_of="bench-w1")
         lab.write()
-        forks = ["--tags", "prepare", "--forks", "25"]
-        lab.apply(*forks)
-        seconds, memory = timed(lambda lab=lab, forks=forks: lab.command("apply", *forks), lab)  # type: ignore[misc]  # no type for defaults
+        lab.apply(*words)
+        seconds, memory, text = timed(lab.command("apply", *words), lab)
+        assert not any(Run(0, text, seconds).changed.values()), text[-3000:]
         out[str(size)] = {"seconds": round(seconds, 1), "controller_mib": memory}
         print(json.dumps({size: out[str(size)]}), flush=True)
-    Lab("bench", folder).fleet.down()
+    lab.fleet.down()
     return out
 
 
-def timed(command: Callable[[], list[str]], lab: Lab) -> tuple[float, int]:
-    """Seconds and the largest process's MiB of a command."""
+def timed(command: list[str], lab: Lab) -> tuple[float, int, str]:
+    """Seconds of a command, MiB of its processes together at their peak, and what it said."""
     begin = time.monotonic()
-    process = subprocess.Popen(command(), env=lab.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, text[-3000:]
-    return time.monotonic() - begin, max(usage.ru_maxrss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) // 1024
+    process = subprocess.Popen(
+        command, env=lab.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    peak = 0
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.25):
+            peak = max(peak, memory(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    text, _ = process.communicate()
+    seconds = time.monotonic() - begin
+    done.set()
+    watcher.join()
+    assert process.returncode == 0, text[-3000:]
+    return seconds, peak, text
+
+
+def memory(parent: int) -> int:
+    """MiB of a process and its descendants; what they share is shared out among them (proc_pid_smaps(5), Pss)."""
+    rows = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.splitlines()
+    children: dict[int, list[int]] = {}
+    for row in rows:
+        pid, above = map(int, row.split())
+        children.setdefault(above, []).append(pid)
+    total, todo = 0, [parent]
+    while todo:
+        pid = todo.pop()
+        todo += children.get(pid, [])
+        with contextlib.suppress(OSError):
+            total += int(Path(f"/proc/{pid}/smaps_rollup").read_text().partition("Pss:")[2].split()[0])
+    return total // 1024
 
 
 def main() -> None:

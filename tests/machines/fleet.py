@@ -118,6 +118,7 @@ class Fleet:
         workers: int = 0,
         *,
         plain: bool = False,
+        copy_of: str = "",
         say: Callable[[str], None] = lambda text: None,
     ) -> list[Machine]:
         """Make the machines that are missing, start those that are stopped, leave the others alone.
@@ -126,12 +127,13 @@ class Fleet:
             control_planes: machines `NAME-cp1` up to this number exist afterwards; more are kept.
             workers: likewise for `NAME-w1`, ….
             plain: without volumes for the container runtime, kubelet and etcd: lighter, but pods cannot run.
+            copy_of: new machines get the disks of this one, as from a prepared machine image; it must have no pods.
             say: told of every step that takes time.
 
         Raises:
             MachinesError: the host cannot do it, or a machine does not come up.
         """
-        image = _image.ensure_image(say)
+        image = self._photograph(copy_of) if copy_of else _image.ensure_image(say)
         with locked(f"fleet-{self.name}"):
             lend_settings()
             subnet = _network.ensure(self.name, LABEL)
@@ -150,7 +152,7 @@ class Fleet:
                 say(f"booting {len(new) + len(stopped)} machines")
             _keys.ensure_key(self.folder / "id_ed25519", f"weft machines {self.name}")
             with ThreadPoolExecutor(max_workers=4) as pool:
-                for _ in pool.map(lambda machine: self._create(machine, image, plain=plain), new):
+                for _ in pool.map(lambda machine: self._create(machine, image, plain=plain, copy_of=copy_of), new):
                     pass
                 for _ in pool.map(lambda machine: self.start(machine.name), stopped):
                     pass
@@ -163,7 +165,24 @@ class Fleet:
     def _volumes(self, machine: str) -> list[str]:
         return [f"{machine}-{kind}" for kind in VOLUMES]
 
-    def _create(self, machine: Machine, image: str, *, plain: bool) -> None:
+    def _photograph(self, name: str) -> str:
+        """Make an image of a machine's own filesystem, without what may exist once only, and return its reference."""
+        self.execute(name, ["truncate", "--size=0", "/etc/machine-id"])
+        self.execute(name, ["systemctl", "stop", "containerd"], check=False)
+        reference = f"{_image.REPOSITORY}:{name}"
+        run(["podman", "commit", "--quiet", "--pause=true", name, reference])
+        return reference
+
+    def _copy_volumes(self, source: str, target: str) -> None:
+        """Fill a machine's volumes from another's by hard links, which files that nobody writes again stand; databases
+        are copied."""
+        for one, other in zip(self._volumes(source), self._volumes(target)):
+            found = run(["podman", "volume", "inspect", "--format", "{{.Mountpoint}}", one, other]).split()
+            run(["cp", "--archive", "--link", f"{found[0]}/.", found[1]])
+            databases = ["find", found[1], "-name", "*.db", "-exec"]
+            run([*databases, "cp", "--archive", "{}", "{}.copy", ";", "-exec", "mv", "{}.copy", "{}", ";"])
+
+    def _create(self, machine: Machine, image: str, *, plain: bool, copy_of: str = "") -> None:
         host_key = _keys.ensure_key(self.folder / "host-keys" / machine.name, machine.name)
         options = ["--name", machine.name, "--hostname", machine.name, "--network", self.name]
         options += ["--ip", machine.address, "--mac-address", _network.hardware_address(machine.address)]
@@ -180,8 +199,11 @@ class Fleet:
             options.append("--volume=/lib/modules:/lib/modules:ro")
         if not plain:
             for kind, volume in zip(VOLUMES, self._volumes(machine.name)):
-                run(["podman", "volume", "create", "--ignore", "--label", f"{LABEL}={self.name}", volume], check=False)
+                # One is there already where the making of a machine was interrupted.
+                run(["podman", "volume", "create", "--label", f"{LABEL}={self.name}", volume], check=False)
                 options.append(f"--volume={volume}:/var/lib/{kind}")
+            if copy_of:
+                self._copy_volumes(copy_of, machine.name)
         # runc starts without the right to raise limits; crun does not.
         run(["podman", "--runtime", "runc", "create", *options, image, "/sbin/init"])
         files = _keys.ssh_files(self.folder / "id_ed25519", host_key)
@@ -297,6 +319,9 @@ class Fleet:
             left = run(["podman", "volume", "ls", "--quiet", "--filter", f"label={LABEL}={self.name}"]).split()
             if left:
                 run(["podman", "volume", "rm", "--force", *left])
+            for image in run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}", _image.REPOSITORY]).split():
+                if image.rpartition(":")[2].startswith(f"{self.name}-"):
+                    run(["podman", "rmi", "--force", image], check=False)
             self.uncut()
             found = _network.inspect(self.name)
             if found:
