@@ -94,6 +94,7 @@ class Journey:
         self._live = stream.isatty() and os.environ.get("TERM") != "dumb"
         self._plain_marks = not (stream.encoding or "").lower().startswith("utf")
         self._doing = ""
+        self._ends: float | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +106,10 @@ class Journey:
         """Say what the phase does right now."""
         self._doing = _short(text)
         print(f"# {self._doing}", file=self._log, flush=True)
+
+    def expect(self, seconds: float) -> None:
+        """Say how long the phase will still take, where it knows better than the times of earlier runs."""
+        self._ends = time.monotonic() + seconds
 
     def stream(
         self,
@@ -162,7 +167,7 @@ class Journey:
         is_done = phase.is_done()
         estimate = self._times.estimate(phase, is_done=is_done)
         started, stop = time.monotonic(), threading.Event()
-        self._doing = ""
+        self._doing, self._ends = "", None
         watcher = threading.Thread(target=self._watch, args=(phase, started, estimate, later, stop), daemon=True)
         watcher.start()
         failure: str | None = None
@@ -193,7 +198,8 @@ class Journey:
         while not stop.wait(_LIVE if self._live else QUIET):
             elapsed = time.monotonic() - started
             # A phase that takes longer than before is not nearly done for that.
-            left = max(estimate - elapsed, 0.1 * elapsed) + later
+            end = started + estimate if self._ends is None else self._ends
+            left = max(end - time.monotonic(), 0.1 * elapsed if self._ends is None else 1.0) + later
             turn += 1
             if self._live:
                 text = (
