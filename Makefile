@@ -28,7 +28,7 @@ clean-cache:  ## Remove downloads and builds as well
 	@$(PYTHON) -m tests.machines.quickstart --clean-cache
 
 .PHONY: test
-test: lint types sanity package unit scenarios  ## Lint, types, sanity, packaging, unit tests, and the scenarios on container machines
+test: lint types sanity package unit molecule scenarios  ## Lint, types, sanity, packaging, unit tests, Molecule, and the scenarios on container machines
 
 .PHONY: lint
 lint: export ANSIBLE_COLLECTIONS_PATH = $(COLLECTIONS)
@@ -69,6 +69,12 @@ sanity:  ## Ansible's own checks of the collection, built and installed
 .PHONY: unit
 unit:  ## Unit tests: no network, no root
 	@$(ENVIRONMENT)/bin/python -m pytest tests/unit -q --numprocesses 2
+
+.PHONY: molecule
+molecule: export ANSIBLE_COLLECTIONS_PATH = $(COLLECTIONS)
+molecule:  ## Check, converge, idempotence and verify of a small cluster on container machines; root or sudo
+	@$(PYTHON) -m tests.machines.environment --packages
+	@set -e; bin=$(ENVIRONMENT)/bin; export PATH="$$bin:$$PATH"; molecule test
 
 .PHONY: scenarios
 scenarios:  ## What holds on real machines; root or sudo
