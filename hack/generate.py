@@ -261,7 +261,7 @@ def value_schema(option: Any) -> dict[str, Any]:
 
 def type_schema(option: Any) -> dict[str, Any]:
     """Schema of what the type alone allows; {} is anything."""
-    if option.choices:
+    if option.choices and option.type != "list":
         return {"enum": list(option.choices)}
     if option.type == "raw":
         return {}
@@ -270,9 +270,11 @@ def type_schema(option: Any) -> dict[str, Any]:
         out.update(keys_schema(option.options))
     elif option.type == "list" and option.elements:
         items: dict[str, Any] = {"type": JSON_TYPES[option.elements]}
+        if option.choices:
+            items = {"enum": list(option.choices)}
         if option.options:
             items.update(keys_schema(option.options))
-        out["items"] = {"anyOf": [items, TEMPLATE]} if option.elements != "str" else items
+        out["items"] = {"anyOf": [items, TEMPLATE]} if option.elements != "str" or option.choices else items
     return out
 
 

@@ -43,8 +43,9 @@ options:
   preflight:
     description:
       - Checks to make before anything is changed. An empty one makes none. All problems are returned at once.
-      - Takes C(role) (V(control_plane) or V(worker)), C(ignore) (names of checks), C(memory_mib), C(cpus), C(disk_gib),
-        C(kernel), C(architecture), C(cgroup_v1), C(ports) and C(peers), a list of C(name), C(address) and C(ports).
+      - Takes C(role) (V(control_plane) or V(worker)), C(ignore) (names of checks that only warn),
+        C(memory_mib), C(cpus), C(disk_gib), C(kernel), C(architecture), C(cgroup_v1), C(ports) and C(peers), a list of
+        C(name), C(address) and C(ports).
     type: dict
     default: {}
   facts:
@@ -109,6 +110,7 @@ problems:
   elements: dict
   sample:
     - check: memory
+      severity: error
       message: 512 MiB of memory
       remedy: Give the machine 1700 MiB, or lower memory_mib in node_preflight.
 """

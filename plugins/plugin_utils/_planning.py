@@ -266,7 +266,8 @@ def _machine_problems(name: str, result: Mapping[str, Any]) -> Iterable[Problem]
             remedy = "Give the password of sudo with --ask-become-pass, or set ansible_become_password."
         yield _problem("error", name, f"{name} could not be observed: {_short(said)}", remedy)
     for one in result.get("problems") or []:
-        problem = _problem("error", name, f"{name}: {one['message']}", str(one.get("remedy", "")))
+        severity = str(one.get("severity", "error"))
+        problem = _problem(severity, name, f"{name}: {one['message']}", str(one.get("remedy", "")))
         yield {**problem, "check": str(one.get("check", ""))}
 
 

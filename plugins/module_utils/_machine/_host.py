@@ -118,7 +118,7 @@ class Host:
 
     def note(self, check: str, message: str, remedy: str = "") -> None:
         """Something a person should know that is no reason to stop."""
-        one = {"check": check, "message": message, "remedy": remedy}
+        one = {"check": check, "severity": "warning", "message": message, "remedy": remedy}
         if one not in self.notes:
             self.notes.append(one)
 

@@ -84,18 +84,17 @@ def preflight(host: Host, spec: Mapping[str, Any]) -> List[Dict[str, str]]:
     """All problems of a machine.
 
     Args:
-        spec: role (control_plane or worker); ignore (names of checks); memory_mib, cpus, disk_gib, kernel (least
-            values, 0 or "" for the default); cgroup_v1 (true where version 1 is allowed); architecture (amd64 or arm64,
-            of the artifacts); ports (numbers that must be free, default by role).
+        spec: role (control_plane or worker); ignore (names of checks that only warn); memory_mib, cpus, disk_gib,
+            kernel (least values, 0 or "" for the default); cgroup_v1 (true where version 1 is allowed); architecture
+            (amd64 or arm64, of the artifacts); ports (numbers that must be free, default by role).
 
     Returns:
-        {"check", "message", "remedy"} of each.
+        {"check", "severity", "message", "remedy"} of each; severity is error, or warning for those to ignore.
     """
     ignored = set(spec.get("ignore", []))
     return [
-        {"check": name, "message": message, "remedy": remedy}
+        {"check": name, "severity": "warning" if name in ignored else "error", "message": message, "remedy": remedy}
         for name, check in CHECKS.items()
-        if name not in ignored
         for message, remedy in check(host, spec)
     ]
 

@@ -78,8 +78,9 @@ def _present(host: Host, types: Types, params: Mapping[str, Any], check: bool, r
         resources = build(types, params["resources"], params["name"])
         result["problems"] = _preflight.preflight(host, wanted)
         result["facts"] = {"reach": _preflight.reach(wanted.get("peers") or [])}
-        if result["problems"] and not check:
-            return Outcome(failed="nothing was changed: " + "; ".join(one["message"] for one in result["problems"]))
+        errors = [one["message"] for one in result["problems"] if one["severity"] == "error"]
+        if errors and not check:
+            return Outcome(failed="nothing was changed: " + "; ".join(errors))
     else:
         resources = build(types, params["resources"], params["name"])
     if check or not params["ledger"]:

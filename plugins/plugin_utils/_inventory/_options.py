@@ -24,6 +24,7 @@ class Option:
 
     role      the role that declares it
     type      str, int, bool, list, dict, path or raw; `elements` likewise, of a list's elements ("" for any)
+    choices   what the value, or each element of a list, may be; empty where anything goes
     default   completed with the defaults of its keys; None where there is none
     options   keys of a mapping, or of a list's mappings; empty where any key goes
     text      paragraphs that say what it is, in Ansible's markup

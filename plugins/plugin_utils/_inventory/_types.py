@@ -37,14 +37,14 @@ def check(value: Any, option: Option, path: Path = (), label: str = "") -> Itera
         yield Finding(
             f"{label} must be {_type_name(option)}, not {_shown(value, option)}", _remedy(value, option), path
         )
-    elif option.choices and value not in option.choices:
+    elif option.choices and not isinstance(value, list) and value not in option.choices:
         near = nearest(str(value), [str(choice) for choice in option.choices])
         hint = f"Did you mean {near}? " if near else ""
         yield Finding(f"{label} cannot be {_shown(value, option)}", f"{hint}Choose {_either(option.choices)}.", path)
     elif isinstance(value, dict) and option.options:
         yield from _keys(value, option, path, label)
     elif isinstance(value, list) and option.elements:
-        inner = Option(option.name, option.role, option.elements, options=option.options)
+        inner = Option(option.name, option.role, option.elements, choices=option.choices, options=option.options)
         for index, item in enumerate(value):
             yield from check(item, inner, (*path, index), f"{label}[{index}]")
 

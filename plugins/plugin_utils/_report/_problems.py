@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.weft.platform.plugins.plugin_utils._report._summary import plural
 
-#: A problem: severity, message, remedy, file, line, subject; all but the message may be missing.
+#: A problem: severity, message, remedy, file, line, subject, check; all but the message may be missing.
 Problem = Mapping[str, Any]
 
 
@@ -48,8 +48,9 @@ def place(problem: Problem) -> str:
 
 def _one(problem: Problem, width: int) -> list[str]:
     severity = str(problem.get("severity", "error")).upper()
-    subject = str(problem.get("subject", ""))
-    where = "  ".join(filter(None, [place(problem), f"({subject})" if subject else ""]))
+    check = f"check {problem['check']}" if problem.get("check") else ""
+    about = ", ".join(filter(None, [str(problem.get("subject", "")), check]))
+    where = "  ".join(filter(None, [place(problem), f"({about})" if about else ""]))
     out = [f"{severity:7}  {where}".rstrip()]
     out += _wrapped(str(problem["message"]), "         ", width)
     if problem.get("remedy"):

@@ -221,6 +221,7 @@ def test_a_good_inventory_has_no_problem() -> None:
         ({"node_proxy": {"http": "proxy:3128"}}, "is no URL"),
         ({"node_packages": ["nfs-common=1.2"]}, "is no package's name"),
         ({"node_preflight": {"disk_gib": -1}}, "less than nothing"),
+        ({"node_preflight": {"ignore": ["memry"]}}, "node_preflight.ignore[0] cannot be 'memry'"),
         # the others
         ({"containerd_registries": [{"prefix": "https://docker.io"}]}, "is no registry"),
         ({"containerd_registries": [{"prefix": "docker.io", "mirrors": ["m.example.org"]}]}, "is no URL"),

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.weft.platform.plugins.module_utils._machine import _preflight
 from ansible_collections.weft.platform.plugins.module_utils._machine._facts import facts
 from ansible_collections.weft.platform.plugins.module_utils._machine._ledger import LEDGER
@@ -147,7 +150,21 @@ def test_wrong(right: Right, check: str, message: str, wrong: Breaker) -> None:
     assert problem["check"] == check
     assert message in problem["message"]
     assert problem["remedy"].endswith(".")
-    assert preflight(right.machine, {**spec, "ignore": [check]}) == []
+    assert problem["severity"] == "error"
+    assert preflight(right.machine, {**spec, "ignore": [check]}) == [{**problem, "severity": "warning"}]
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_every_check_is_documented_and_may_be_ignored() -> None:
+    page = (ROOT / "docs/preflight.md").read_text()
+    conditions, _, remedies = page.partition("What to do where a check fails")
+    named = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \|", re.M)
+    for part in (conditions, remedies.partition("## ")[0]):
+        assert sorted(re.findall(r"\w+", " ".join(named.findall(part)))) == sorted(CHECKS)
+    spec = yaml.safe_load((ROOT / "roles/node/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    assert spec["options"]["node_preflight"]["options"]["ignore"]["choices"] == list(CHECKS)
 
 
 def test_everything_at_once(right: Right) -> None:

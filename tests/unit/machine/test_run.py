@@ -185,7 +185,7 @@ def test_secrets_are_nowhere(machine: Machine) -> None:
 
 
 def test_preflight(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = {"check": "memory", "message": "1 MiB of memory", "remedy": "More."}
+    problem = {"check": "memory", "severity": "error", "message": "1 MiB of memory", "remedy": "More."}
     seen: list[Any] = []
     monkeypatch.setattr(_preflight, "preflight", lambda host, spec: seen.append(spec) or [problem])
     monkeypatch.setattr(_preflight, "reach", lambda peers: [{"name": "n2", "result": "open"}])
@@ -197,6 +197,9 @@ def test_preflight(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (refused["failed"], refused["msg"]) == (True, "n1: nothing was changed: 1 MiB of memory")
     assert not machine.exists("/etc/a")
     assert seen == [{"role": "worker"}] * 2
+    problem["severity"] = "warning"
+    made = call(machine, specs, preflight={"role": "worker"})
+    assert (made.get("failed"), made["problems"], machine.exists("/etc/a")) == (None, [problem], True)
 
 
 def test_facts_come_also_with_a_failure(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,13 @@ def test_what_stops_a_run(result: Mapping[str, Any], message: str, remedy: str) 
     assert message in found["msg"] and problem["severity"] == "error"
 
 
+def test_a_check_to_ignore_only_warns() -> None:
+    problem = {"check": "cpus", "severity": "warning", "message": "1 CPU", "remedy": "Give the machine 2 CPUs."}
+    found = plan(variables({"w1": {"facts": {}, "problems": [problem]}}, STAGES), Templar(), {}, False)
+    assert not found.get("failed")
+    assert found["warnings"] == ["w1: 1 CPU. Give the machine 2 CPUs."]
+
+
 def test_problems_of_stages_and_of_objects_stop_a_run() -> None:
     stages = {**STAGES, "problems": [{"check": "x", "message": "no control plane can be reached", "remedy": "Mend."}]}
     whole = variables({}, stages)

@@ -183,12 +183,14 @@ def test_problems_as_text() -> None:
             "subject": "cp1",
         },
         {"message": "b is wrong: " + "long " * 30},
+        {"message": "d is small", "subject": "w1", "check": "disk"},
         {"severity": "warning", "message": "c is odd", "file": "c.yml"},
     ]
     text = _report.problems(found, "The inventory")
     assert text.startswith(
-        "The inventory: 2 errors and 1 warning.\n\nERROR    a.yml:3  (cp1)\n         a is wrong\n      -> Mend it.\n"
+        "The inventory: 3 errors and 1 warning.\n\nERROR    a.yml:3  (cp1)\n         a is wrong\n      -> Mend it.\n"
     )
+    assert "\n\nERROR    (w1, check disk)\n         d is small\n" in text
     assert text.endswith("\n\nWARNING  c.yml\n         c is odd")
     assert max(map(len, text.splitlines())) <= 110
     assert _report.sentence(found[0]) == "a.yml:3: a is wrong. Mend it."
