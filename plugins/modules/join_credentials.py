@@ -3,7 +3,7 @@
 # Copyright: the weft.platform authors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Door: lets machines join a cluster for some minutes."""
+"""Door: lets machines join a cluster for some minutes, and ends that."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ version_added: 0.1.0
 description:
   - Makes a bootstrap token that lives 15 minutes and, when control planes join, uploads the certificates for as long.
   - Takes out of the cluster what machines that join again have left in it, their Node objects and etcd members.
+  - With O(state=absent), takes every such token and the uploaded certificates back.
   - Runs on a control plane. Use C(no_log) on the task; the result holds the credentials.
   - Inside the collection's playbooks O(config) is rendered from the inventory and O(joiners) are inventory names.
 options:
@@ -21,16 +22,21 @@ options:
     description: The machine's name in the inventory; the scope of its changes.
     type: str
     required: true
+  state:
+    description: Whether credentials are made, or all that were made are taken back.
+    type: str
+    choices: [present, absent]
+    default: present
   joiners:
     description: The machines that join, each with C(name) of the node, C(address) and C(role).
     type: list
     elements: dict
-    required: true
+    default: []
   config:
     description: The InitConfiguration and ClusterConfiguration of this control plane.
     type: list
     elements: dict
-    required: true
+    default: []
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -44,6 +50,10 @@ EXAMPLES = r"""
   weft.platform.join_credentials:
     joiners: [cp2, w1]
   no_log: true
+
+- name: They have joined
+  weft.platform.join_credentials:
+    state: absent
 """
 
 RETURN = r"""
@@ -53,7 +63,7 @@ changes:
   type: list
   elements: dict
 credentials:
-  description: What the joining machines are given. Empty in check mode.
+  description: What the joining machines are given. Empty in check mode, and where they are taken back.
   returned: always
   type: dict
 """
@@ -67,15 +77,19 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "joiners": {"type": "list", "elements": "dict", "required": True},
-            "config": {"type": "list", "elements": "dict", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "joiners": {"type": "list", "elements": "dict", "default": []},
+            "config": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
         no_log=True,  # the machine's log is no place for it
     )
     wanted = module.params
     try:
-        made = _kubeadm.mint(wanted["joiners"], wanted["config"], module.check_mode, wanted["name"])
+        if wanted["state"] == "absent":
+            made = _kubeadm.Joiners(_kubeadm.revoke(module.check_mode))
+        else:
+            made = _kubeadm.mint(wanted["joiners"], wanted["config"], module.check_mode, wanted["name"])
         changes = [change.to_json() for change in made.changes]
         module.exit_json(changed=bool(changes), changes=changes, credentials=made.credentials)
     except _kubeadm.KubeadmError as error:

@@ -52,7 +52,7 @@ STEPS = (
     "weft_written",
 )
 #: Likewise, of tasks whose Changes are no part of a plan; that they failed counts.
-BESIDE = ("weft_api", "weft_labelled", "weft_person")
+BESIDE = ("weft_api", "weft_revoked", "weft_labelled", "weft_person")
 
 
 def lock_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +78,8 @@ def _machine(variables: Variables, templar: Templar, registry: str = "") -> Mach
 def node_arguments(task: Mapping[str, Any], variables: Variables, templar: Templar) -> Arguments:
     """Arguments of the module weft.platform.node: the stages that the task names, rendered; or the task's own."""
     if "stages" not in task:
+    if task.get("state") == "absent":
+        return {"name": str(variables["inventory_hostname"]), "state": "absent"}
         return dict(task)
     machine = _machine(variables, templar, str(task.get("registry") or ""))
     return _arguments.node(machine, task, variables, lock_of(machine.settings))

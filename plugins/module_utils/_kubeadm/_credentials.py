@@ -96,16 +96,34 @@ def leave(leavers: Sequence[Mapping[str, str]], check: bool) -> List[Change]:
     return out.changes
 
 
-def revoke(check: bool) -> None:
-    """Take every token that this module made, and the uploaded certificates, out of the cluster."""
-    if check:
-        return
+def revoke(check: bool) -> List[Change]:
+    """Take every token that `mint` made, and the uploaded certificates, out of the cluster before their time.
+
+    Args:
+        check: only say what would be done.
+
+    Returns:
+        The Changes; none where nothing is left.
+
+    Raises:
+        KubeadmError: this machine's API server does not answer.
+    """
     api = _api.api_server(int(_observe.arguments("kube-apiserver").get("--secure-port", 6443)))
     ours = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dweft.platform"
     tokens = "fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken"
-    for token in (api.get(f"{_SECRETS}?{ours}&{tokens}") or {}).get("items", []):
-        api.delete(f"{_SECRETS}/{token['metadata']['name']}")
-    api.delete(f"{_SECRETS}/kubeadm-certs")
+    names = [token["metadata"]["name"] for token in (api.get(f"{_SECRETS}?{ours}&{tokens}") or {}).get("items", [])]
+    uploaded = api.get(f"{_SECRETS}/kubeadm-certs")
+    if uploaded is not None:
+        names += [*_owners(uploaded), "kubeadm-certs"]
+    if not check:
+        for name in names:
+            api.delete(f"{_SECRETS}/{name}")
+    return [Change(Subject("Secret", f"kube-system/{name}"), (), "", ABSENT, secret=True) for name in names]
+
+
+def _owners(uploaded: Mapping[str, Any]) -> List[str]:
+    """The tokens that kubeadm made for nothing but to end the life of the uploaded certificates."""
+    return [str(owner["name"]) for owner in uploaded.get("metadata", {}).get("ownerReferences", [])]
 
 
 def _token_change(joiners: Sequence[Mapping[str, str]], machine: str) -> Change:
@@ -204,7 +222,7 @@ def _upload(api: _api.Client, config: Sequence[Mapping[str, Any]]) -> str:
     init["certificateKey"] = key
     kubeadm(["init", "phase", "upload-certs", "--upload-certs", "--skip-certificate-key-print"], documents)
     uploaded = api.get(f"{_SECRETS}/kubeadm-certs") or {}
-    for owner in uploaded.get("metadata", {}).get("ownerReferences", []):
+    for owner in _owners(uploaded):
         patch = {"stringData": {"expiration": _end()}}
-        api.send("PATCH", f"{_SECRETS}/{owner['name']}", patch, "application/merge-patch+json")
+        api.send("PATCH", f"{_SECRETS}/{owner}", patch, "application/merge-patch+json")
     return key

@@ -74,6 +74,11 @@ def test_an_apply_makes_its_plan_and_nothing_else(lab: Lab) -> None:
     assert own(record["changes"]) == own(planned)
 
 
+def test_what_machines_joined_with_is_gone(lab: Lab) -> None:
+    names = lab.kubectl("get", "secrets", "-n", "kube-system", "-o", "name")
+    assert "bootstrap-token" not in names and "kubeadm-certs" not in names
+
+
 def test_the_second_apply_changes_nothing(lab: Lab) -> None:
     run = lab.apply()
     assert set(run.changed.values()) == {0}, run.text[-3000:]

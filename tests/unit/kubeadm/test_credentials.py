@@ -144,10 +144,17 @@ def test_machines_leave(cluster: Cluster) -> None:
 
 def test_tokens_and_certificates_are_taken_back(cluster: Cluster) -> None:
     _kubeadm.mint([W1], CONFIG, check=False)
-    _kubeadm.revoke(check=True)
+    planned = _kubeadm.revoke(check=True)
     assert cluster.deleted == ["w1"]
-    _kubeadm.revoke(check=False)
-    assert cluster.deleted[1:] == [cluster.made[0]["metadata"]["name"], "kubeadm-certs"]
+    assert _kubeadm.revoke(check=False) == planned
+    assert cluster.deleted[1:] == [cluster.made[0]["metadata"]["name"], "bootstrap-token-kubeadm", "kubeadm-certs"]
+    assert [one.subject.name for one in planned] == [f"kube-system/{name}" for name in cluster.deleted[1:]]
+
+
+def test_where_nothing_was_made_nothing_is_taken_back(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "get", lambda path: None if path.endswith("kubeadm-certs") else {"items": []})
+    assert _kubeadm.revoke(check=False) == []
+    assert cluster.deleted == []
 
 
 # --- a kubeconfig -------------------------------------------------------------------------------------------------
