@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._lock import load_lock
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _arguments, _objects
@@ -24,17 +24,10 @@ from ansible_collections.weft.platform.plugins.plugin_utils._kube import (
     wait_nodes,
     wait_rollouts,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._settings import plain, with_defaults
+from ansible_collections.weft.platform.plugins.plugin_utils._settings import Templar, plain, with_defaults
 
 Arguments = dict[str, Any]
 Variables = Mapping[str, Any]
-
-
-class Templar(Protocol):
-    """What a door needs of Ansible's templar."""
-
-    def copy_with_new_env(self, *, available_variables: Mapping[str, Any]) -> Templar: ...
-    def template(self, variable: Any) -> Any: ...
 
 
 WORKERS = "workers"
@@ -78,8 +71,6 @@ def _machine(variables: Variables, templar: Templar, registry: str = "") -> Mach
 def node_arguments(task: Mapping[str, Any], variables: Variables, templar: Templar) -> Arguments:
     """Arguments of the module weft.platform.node: the stages that the task names, rendered; or the task's own."""
     if "stages" not in task:
-    if task.get("state") == "absent":
-        return {"name": str(variables["inventory_hostname"]), "state": "absent"}
         return dict(task)
     machine = _machine(variables, templar, str(task.get("registry") or ""))
     return _arguments.node(machine, task, variables, lock_of(machine.settings))
@@ -87,6 +78,8 @@ def node_arguments(task: Mapping[str, Any], variables: Variables, templar: Templ
 
 def join_arguments(task: Mapping[str, Any], variables: Variables, templar: Templar) -> Arguments:
     """Arguments of the module weft.platform.join_credentials for machines named by their inventory names."""
+    if task.get("state") == "absent":
+        return {"name": str(variables["inventory_hostname"]), "state": "absent"}
     machine = _machine(variables, templar)
     lock = lock_of(machine.settings)
     return {

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change
 from ansible_collections.weft.platform.plugins.plugin_utils import _inventory, _report
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes import load_versions
-from ansible_collections.weft.platform.plugins.plugin_utils._settings import plain, with_defaults
+from ansible_collections.weft.platform.plugins.plugin_utils._settings import Templar, plain, with_defaults
 
 Variables = Mapping[str, Any]
 Result = dict[str, Any]
@@ -42,16 +42,6 @@ _REFUSED = (
     ),
 )
 _BECOME = re.compile(r"sudo|become|privilege escalation", re.I)
-
-
-class Templar(Protocol):
-    """What is needed of Ansible's templar."""
-
-    def copy_with_new_env(self, *, available_variables: Mapping[str, Any]) -> Templar:
-        """A templar for other variables."""
-
-    def template(self, variable: Any) -> Any:
-        """The value with its templates resolved."""
 
 
 def read_inventory(variables: Variables, templar: Templar) -> _inventory.Inventory:

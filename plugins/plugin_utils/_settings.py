@@ -10,13 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: Roles whose variables describe a cluster and its machines.
 NOUNS = ("cluster", "node", "containerd", "artifacts", "network", "dns", "proxy")
+
+
+class Templar(Protocol):
+    """What is needed of Ansible's templar."""
+
+    def copy_with_new_env(self, *, available_variables: Mapping[str, Any]) -> Templar:
+        """A templar for other variables."""
+
+    def template(self, variable: Any) -> Any:
+        """The value with its templates resolved."""
 
 
 @lru_cache(maxsize=1)

@@ -132,7 +132,11 @@ class Member(Resource):
             self.join(held)
 
     def refuse_version(self, found: _observe.Membership) -> None:
-        """Versions move by the upgrade playbook, which keeps the order that Kubernetes demands."""
+        """A version moves by `kubeadm upgrade`, in the order that Kubernetes demands, and never by the way.
+
+        Raises:
+            KubeadmError: this member has another version than the one that is wanted.
+        """
         if found.version != str(self.spec["version"]):
             raise KubeadmError(
                 f"{self.spec['name']} runs {found.version or 'an unknown version'} and {self.spec['version']} is "

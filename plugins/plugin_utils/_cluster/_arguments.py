@@ -40,7 +40,7 @@ def peers(variables: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def address(variables: Mapping[str, Any], name: str) -> str:
-    """The address of another host; asks for these variables only, as each one of all hosts costs."""
+    """node_address of another host, or what its default says; each further variable would cost on every host."""
     return str(variables.get("node_address") or variables.get("ansible_host") or name)
 
 

@@ -49,16 +49,6 @@ _TIMEOUTS: Mapping[str, str] = {
     "tlsBootstrap": "2m30s",
 }
 
-#: What the kubelet demands of the kernel when protectKernelDefaults is on (its own list, in cm/container_manager).
-KERNEL_DEFAULTS: Mapping[str, str] = {
-    "kernel.keys.root_maxbytes": "25000000",
-    "kernel.keys.root_maxkeys": "1000000",
-    "kernel.panic": "10",
-    "kernel.panic_on_oops": "1",
-    "vm.overcommit_memory": "1",
-    "vm.panic_on_oom": "0",
-}
-
 #: Who may ask without saying who they are: the probes that kubeadm and load balancers send, and nobody else.
 ANONYMOUS_PATHS = ("/livez", "/readyz", "/healthz")
 

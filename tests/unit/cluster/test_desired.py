@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+import jinja2
 import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _arguments, _containerd, _kubeadm, _units
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._desired import (
@@ -19,7 +20,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._cluster._desired im
     prepare,
     resources,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._settings import settings, with_defaults
+from ansible_collections.weft.platform.plugins.plugin_utils._settings import options, settings, with_defaults
 
 LOCK: dict[str, Any] = {
     "binaries": [
@@ -164,6 +165,20 @@ def test_a_kubelet_starts_with_the_swap_that_stays(swap: bool, expected: bool | 
     found = machine(node_swap=swap)
     assert _kubeadm.kubelet(found.settings).get("failSwapOn") is expected
     assert bool(named(prepare(found, LOCK), "swap")) is not swap
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"node_address": "192.0.2.21", "ansible_host": "192.0.2.22"}, "192.0.2.21"),
+        ({"ansible_host": "192.0.2.22"}, "192.0.2.22"),
+        ({}, "w1"),
+    ],
+)
+def test_the_address_of_another_machine_is_its_node_address(given: dict[str, Any], expected: str) -> None:
+    assert _arguments.address(given, "w1") == expected
+    default = jinja2.Template(options()["node_address"]["default"]).render(given, inventory_hostname="w1")
+    assert given.get("node_address", default) == expected
 
 
 @pytest.mark.parametrize(
