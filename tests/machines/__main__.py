@@ -46,9 +46,6 @@ def _parser() -> argparse.ArgumentParser:
     reinstall = verbs.add_parser("reinstall", help="give a machine an empty disk, at the same address")
     reinstall.add_argument("machine")
     reinstall.add_argument("--new-host-key", action="store_true", help="its SSH host key changes as well")
-    skew = verbs.add_parser("skew", help="set a machine's clock off")
-    skew.add_argument("machine")
-    skew.add_argument("seconds", type=int, help="0 mends it")
     execute = verbs.add_parser("exec", help="run a command as root inside a machine")
     execute.add_argument("machine")
     execute.add_argument("command", nargs=argparse.REMAINDER)
@@ -89,8 +86,6 @@ def _one_machine(arguments: argparse.Namespace) -> None:
     if arguments.verb == "exec":
         command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
         sys.stdout.write(fleet.execute(arguments.machine, command))
-    elif arguments.verb == "skew":
-        fleet.skew(arguments.machine, arguments.seconds)
     elif arguments.verb == "reinstall":
         fleet.reinstall(arguments.machine, new_host_key=arguments.new_host_key)
     else:

@@ -256,20 +256,6 @@ class Fleet:
         self.machine(name)
         return run(["podman", "exec", *(["--interactive"] if stdin else []), name, *command], check=check, stdin=stdin)
 
-    def skew(self, name: str, seconds: int) -> None:
-        """Set the clock that programs started from now on see in this machine off by so many seconds; 0 mends it.
-
-        The kernel's clock is the host's, so libfaketime stands between.
-        """
-        if seconds:
-            script = (
-                f"printf '%+ds\\n' {seconds} > /etc/faketimerc && "
-                "ls /usr/lib/*/faketime/libfaketime.so.1 > /etc/ld.so.preload"
-            )
-        else:
-            script = "rm -f /etc/ld.so.preload /etc/faketimerc"
-        self.execute(name, ["sh", "-c", script])
-
     def remove(self, name: str) -> None:
         """Remove one machine with its disks, as if it had been taken out of the rack."""
         self.machine(name)
