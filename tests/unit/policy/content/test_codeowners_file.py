@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners, _load
-from content_jobs import Files
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.unit.policy.content.content_jobs import Files
 
 # The situations of the page's example file, in our own words.
 EXAMPLE = """\

@@ -19,9 +19,10 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     WARN,
     Finding,
 )
-from content_jobs import job, object_at, objects
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.unit.policy.content.content_jobs import job, object_at, objects
 
 TEMPLATE = yaml.safe_load("""
 apiVersion: templates.gatekeeper.sh/v1

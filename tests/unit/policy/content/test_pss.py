@@ -13,9 +13,10 @@ import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _pss
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import ContentError
-from content_jobs import job, object_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.unit.policy.content.content_jobs import job, object_at
 
 SAFE = yaml.safe_load("""
 apiVersion: v1

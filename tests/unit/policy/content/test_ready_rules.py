@@ -11,9 +11,10 @@ import pytest
 import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _images, _ready
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import CONTENT, PROHIBIT
-from content_jobs import job, object_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.unit.policy.content.content_jobs import job, object_at
 
 
 def judged(name: str, params: str, spec: str, kind: str = "Pod", **meta: Any) -> list[str]:

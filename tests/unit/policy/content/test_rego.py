@@ -18,7 +18,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     ContentError,
     Finding,
 )
-from content_jobs import job, object_at, objects
+
+from tests.unit.policy.content.content_jobs import job, object_at, objects
 
 pytestmark = pytest.mark.usefixtures("opa")
 

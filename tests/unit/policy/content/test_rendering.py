@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _process, _render
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Limits, Rendered, RenderError
-from content_jobs import Files
+
+from tests.unit.policy.content.content_jobs import Files
 
 BASE = {
     "apps/base/kustomization.yaml": """resources: [deploy.yaml]

@@ -13,9 +13,10 @@ import pytest
 import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _schema
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import INFO, INVALID, PROHIBIT, WARN
-from content_jobs import job, object_at, objects
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.unit.policy.content.content_jobs import job, object_at, objects
 
 DEPLOYMENT = yaml.safe_load("""
 apiVersion: apps/v1
