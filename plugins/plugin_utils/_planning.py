@@ -204,7 +204,10 @@ def join(
         for result in theirs.get("beside", []):
             out.changes += [Change.from_json(change) for change in result.get("changes") or []]
             out.problems += _beside_problems(name, result)
-    out.problems += [{"severity": "error", **plain(problem)} for problem in stages.get("problems") or []]
+    for problem in stages.get("problems") or []:
+        # `check` is the name that node_preflight.ignore takes; these cannot be ignored.
+        out.problems.append({"severity": "error", **plain(problem)})
+        out.problems[-1].pop("check", None)
     out.problems += [problem.to_json() for problem in _inventory.check_facts(inventory_, seen)]
     out.news = [problem for problem in out.problems if problem.get("severity") == "warning"]
     checked = _inventory.check(inventory_, _inventory.options(), versions)
