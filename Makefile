@@ -52,9 +52,10 @@ types:  ## mypy, strict
 .PHONY: package
 package:  ## The collection builds, installs elsewhere, and its playbooks are found by name
 	@set -e; bin=$(ENVIRONMENT)/bin; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	unset PYTHONPATH; export ANSIBLE_COLLECTIONS_PATH="$$folder/installed"; \
 	$$bin/ansible-galaxy collection build --output-path "$$folder" >/dev/null; \
 	$$bin/ansible-galaxy collection install --offline -p "$$folder/installed" "$$folder"/*.tar.gz >/dev/null; \
-	cd "$$folder"; export ANSIBLE_COLLECTIONS_PATH="$$folder/installed"; \
+	cd "$$folder"; \
 	for playbook in installed/ansible_collections/weft/platform/playbooks/*.yml; do \
 	  $$bin/ansible-playbook -i $(CURDIR)/inventories/base -i $(CURDIR)/inventories/examples/staging \
 	    weft.platform.$$(basename "$$playbook" .yml) --syntax-check >/dev/null; \

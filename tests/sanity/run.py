@@ -51,15 +51,17 @@ def main() -> int:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     with tempfile.TemporaryDirectory(prefix="weft-sanity-") as temporary:
         galaxy = str(BIN / "ansible-galaxy")
-        quiet = {"check": True, "stdout": subprocess.DEVNULL}
-        subprocess.run([galaxy, "collection", "build", "--output-path", temporary], cwd=ROOT, **quiet)  # type: ignore[call-overload]  # check and stdout, shared by both calls
+        environment = {**os.environ, "HOME": str(home()), "PATH": f"{BIN}:{os.environ['PATH']}"}
+        # A checkout that the caller's shell makes known as the collection would stand for the installed one.
+        environment.pop("PYTHONPATH", None)
+        environment["ANSIBLE_COLLECTIONS_PATH"] = temporary
+        quiet = {"env": environment, "check": True, "stdout": subprocess.DEVNULL}
+        subprocess.run([galaxy, "collection", "build", "--output-path", temporary], cwd=ROOT, **quiet)  # type: ignore[call-overload]  # settings that all calls share
         archive = next(Path(temporary).glob("*.tar.gz"))
         subprocess.run([galaxy, "collection", "install", "-p", temporary, str(archive)], cwd=temporary, **quiet)  # type: ignore[call-overload]  # as above
         installed = Path(temporary) / "ansible_collections" / "weft" / "platform"
-        environment = {**os.environ, "HOME": str(home()), "PATH": f"{BIN}:{os.environ['PATH']}"}
         playbook = [str(BIN / "ansible-playbook"), "--syntax-check", "weft.platform.apply", "-i", "localhost,"]
-        environment["ANSIBLE_COLLECTIONS_PATH"] = temporary
-        subprocess.run(playbook, cwd=temporary, env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(playbook, cwd=temporary, **quiet)  # type: ignore[call-overload]  # as above
         command = [str(BIN / "ansible-test"), "sanity", "--color", "no", "--python", python]
         for test in TESTS:
             command += ["--test", test]
