@@ -21,6 +21,12 @@ options:
     description: Text of a kubeconfig. Empty where no cluster exists yet; then everything is to be added.
     type: str
     default: ""
+  api_server:
+    description:
+      - An API server of the cluster, as C(host:port), that is asked while the one of O(kubeconfig) does not answer.
+      - The authority of O(kubeconfig) must have signed its certificate.
+    type: str
+    default: ""
   objects:
     description: The objects.
     type: list

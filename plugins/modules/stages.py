@@ -71,6 +71,10 @@ problems:
   type: list
   elements: dict
   sample: []
+api_server:
+  description: Where the leader's own API server listens, as C(host:port); empty where there is no leader.
+  returned: always
+  type: str
 kubeconfig:
   description: Arguments of M(weft.platform.kubeconfig_file) for the person who runs this; empty where none is wanted.
   returned: always

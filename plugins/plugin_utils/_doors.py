@@ -14,7 +14,11 @@ from typing import Any
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._lock import load_lock
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _arguments, _objects
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._desired import CONTROL_PLANE, Machine
-from ansible_collections.weft.platform.plugins.plugin_utils._cluster._kubeadm import endpoint, init_documents
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster._kubeadm import (
+    api_server,
+    endpoint,
+    init_documents,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._record import record
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._stages import stages
 from ansible_collections.weft.platform.plugins.plugin_utils._kube import (
@@ -121,7 +125,8 @@ def kube_objects(
     if not text:
         changes = plan_without_api(objects)
     else:
-        client, seconds = Client(text), float(task.get("timeout") or 300)
+        client = Client(text, otherwise=str(task.get("api_server") or ""))
+        seconds = float(task.get("timeout") or 300)
         if not check:
             wait_nodes(client, _node_names(task.get("wait_nodes") or [], variables, templar), seconds, say)
         changes = reconcile(client, objects, check, say)
@@ -133,7 +138,8 @@ def kube_objects(
 def run_stages(variables: Variables, templar: Templar) -> dict[str, Any]:
     """The stages of a run (see _cluster/_stages), from what every machine was found to need.
 
-    Under "kubeconfig" are the arguments of weft.platform.kubeconfig_file for the person who runs it, or {}.
+    Under "kubeconfig" are the arguments of weft.platform.kubeconfig_file for the person who runs it, or {}; under
+    "api_server" is where the leader's own API server listens (host:port), or "".
     """
     groups = variables["groups"]
     control_planes, workers = list(groups.get(CONTROL_PLANE, [])), list(groups.get(WORKERS, []))
@@ -148,7 +154,12 @@ def run_stages(variables: Variables, templar: Templar) -> dict[str, Any]:
         "user": f"weft:{getpass.getuser()}",
         "merge": settings["cluster_kubeconfig_merge"],
     }
-    return {**found.to_json(), "kubeconfig": person if settings["cluster_kubeconfig"] else {}}
+    leader = _machine(hosts[found.leader], templar).settings if found.leader else {}
+    return {
+        **found.to_json(),
+        "kubeconfig": person if settings["cluster_kubeconfig"] else {},
+        "api_server": api_server(leader) if leader else "",
+    }
 
 
 def run_record(task: Mapping[str, Any], variables: Variables) -> dict[str, Any]:

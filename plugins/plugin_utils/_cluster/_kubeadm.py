@@ -244,6 +244,11 @@ def api_port(variables: Variables) -> int:
     return API_PORT if external else int(variables["cluster_endpoint_port"])
 
 
+def api_server(variables: Variables) -> str:
+    """host:port of the machine's own API server, for when nobody answers at the cluster's endpoint."""
+    return f"{_bracket(variables['node_address'])}:{api_port(variables)}"
+
+
 def patches(variables: Variables) -> dict[str, str]:
     """kubeadm's patch files, by name: the user's, and one that restarts the API server when what it reads changes."""
     read = dump(variables["cluster_audit_policy"]) + dump(admission(variables))
@@ -367,7 +372,7 @@ def kube_vip(variables: Variables, image: str) -> Document:
         "vip_subnet": "128" if ":" in variables["cluster_endpoint"] else "32",
         "cp_enable": "true",
         "cp_namespace": "kube-system",
-        "kubernetes_addr": f"https://{_bracket(variables['node_address'])}:{api_port(variables)}",
+        "kubernetes_addr": f"https://{api_server(variables)}",
         "vip_leaderelection": "true",
         "vip_leasename": "plndr-cp-lock",
         "vip_leaseduration": "5",

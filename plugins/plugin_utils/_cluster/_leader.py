@@ -11,8 +11,9 @@ from typing import Any
 def leader(observed: Mapping[str, Any], control_planes: Sequence[str]) -> dict[str, str]:
     """Choose the control plane through which the cluster is asked and changed.
 
-    A machine whose API server answers comes first, then one that is a member, then one where an init was cut short,
-    then one that can be reached: a cluster that exists must never be initialised a second time beside itself.
+    A member whose API server answers comes first, then one that is a member, then one where an init was cut short (its
+    API server may answer already), then one that can be reached: a cluster that exists must never be initialised a
+    second time beside itself.
 
     Args:
         observed: by machine, what weft.platform.node found (its result, with `facts`).
@@ -27,8 +28,8 @@ def leader(observed: Mapping[str, Any], control_planes: Sequence[str]) -> dict[s
         for name in control_planes
         if observed.get(name, {}).get("facts")
     }
-    live = [name for name, facts in kubernetes.items() if facts.get("api_healthy")]
     member = [name for name, facts in kubernetes.items() if facts.get("member") == "control_plane"]
+    live = [name for name in member if kubernetes[name].get("api_healthy")]
     begun = [name for name, facts in kubernetes.items() if facts.get("unfinished") == "init"]
     name = next(iter([*live, *member, *begun, *kubernetes]), "")
-    return {"name": name, "live": name if live else "", "member": "yes" if live or member else ""}
+    return {"name": name, "live": name if live else "", "member": "yes" if member else ""}

@@ -40,19 +40,26 @@ class Client:
     Args:
         kubeconfig: text of a kubeconfig.
         patience: seconds to wait for a server that does not answer.
+        otherwise: host:port of an API server of the cluster, asked while the kubeconfig's does not answer: where the
+            run that made the cluster was killed, nobody may hold its endpoint yet.  The same authority must have
+            signed its certificate.
 
     Raises:
         KubeError: the text is not a kubeconfig.
     """
 
-    def __init__(self, kubeconfig: str, patience: float = PATIENCE) -> None:
-        from kubernetes.config import ConfigException, new_client_from_config_dict
+    def __init__(self, kubeconfig: str, patience: float = PATIENCE, otherwise: str = "") -> None:
+        from kubernetes.client import ApiClient, Configuration
+        from kubernetes.config import ConfigException, load_kube_config_from_dict
 
         self.patience = patience
+        self._otherwise = [f"https://{otherwise}"] if otherwise else []
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
+        configuration: Any = Configuration()  # the package is not typed throughout
+        configuration.retries = False  # urllib3 would try one address again and again before it tells
         try:
-            connect: Any = new_client_from_config_dict  # the package is not typed throughout
-            self._api = connect(yaml.safe_load(kubeconfig))
+            load_kube_config_from_dict(yaml.safe_load(kubeconfig), client_configuration=configuration)
+            self._api: Any = ApiClient(configuration)
         except (yaml.YAMLError, ConfigException, TypeError, AttributeError) as error:
             raise KubeError(f"not a kubeconfig: {error}") from error
 
@@ -69,6 +76,9 @@ class Client:
                 return json.loads(text) if text else None
             if (status and status not in PASSING) or time.monotonic() > deadline:
                 raise KubeError(f"{method} {path.partition('?')[0]}: {_message(status, text)}", status)
+            if not status and self._otherwise:
+                self._otherwise.append(self._api.configuration.host)
+                self._api.configuration.host = self._otherwise.pop(0)
             time.sleep(0.5)
 
     def _once(self, method: str, path: str, body: Any, content_type: str) -> tuple[int, str]:

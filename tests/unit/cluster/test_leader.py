@@ -27,6 +27,7 @@ def facts(member: str = "", healthy: bool = False, unfinished: str = "") -> dict
         ({"a": {"unreachable": True}}, {"name": "", "live": "", "member": ""}),
         # An init that was cut short is finished where it began, whatever the inventory's order is now.
         ({"a": facts(), "b": facts("partial", unfinished="init")}, {"name": "b", "live": "", "member": ""}),
+        ({"a": facts(), "b": facts("partial", True, "init")}, {"name": "b", "live": "", "member": ""}),
         ({"a": facts(), "b": facts("partial", unfinished="join")}, {"name": "a", "live": "", "member": ""}),
     ],
 )
