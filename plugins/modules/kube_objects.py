@@ -32,6 +32,21 @@ options:
     type: list
     elements: dict
     default: []
+  set:
+    description:
+      - Name of the set that O(objects) are. Each gets it as the label C(weft.platform/set).
+      - What carries the label, was applied by this module and is not among O(objects) any more is removed. Looked for
+        are ConfigMaps, Services, ServiceAccounts, ClusterRoles, ClusterRoleBindings, DaemonSets, Deployments and
+        PodDisruptionBudgets.
+    type: str
+    default: ""
+  newcomers:
+    description:
+      - Nodes that register in this run, with the labels and taints that they get, after O(objects).
+      - Each is told as added, whole. In check mode none of them need be there.
+    type: list
+    elements: dict
+    default: []
   wait_rollouts:
     description: Whether to wait until the Deployments and DaemonSets among the objects have rolled out.
     type: bool

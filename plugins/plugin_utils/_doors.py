@@ -23,6 +23,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._cluster._record imp
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._stages import stages
 from ansible_collections.weft.platform.plugins.plugin_utils._kube import (
     Client,
+    introduce,
     plan_without_api,
     reconcile,
     wait_nodes,
@@ -44,12 +45,13 @@ STEPS = (
     "weft_initialised",
     "weft_minted",
     "weft_applied",
+    "weft_labelled",
     "weft_joined_control_plane",
     "weft_joined_worker",
     "weft_written",
 )
 #: Likewise, of tasks whose Changes are no part of a plan; that they failed counts.
-BESIDE = ("weft_api", "weft_revoked", "weft_labelled", "weft_person")
+BESIDE = ("weft_api", "weft_revoked", "weft_person")
 
 
 def lock_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,16 +122,16 @@ def kube_objects(
     Raises:
         KubeError: the API server refused, or what was waited for did not come.
     """
-    objects = [plain(item) for item in task.get("objects") or []]
-    text = str(task.get("kubeconfig") or "")
+    objects, newcomers = ([plain(item) for item in task.get(key) or []] for key in ("objects", "newcomers"))
+    text, set_ = str(task.get("kubeconfig") or ""), str(task.get("set") or "")
     if not text:
-        changes = plan_without_api(objects)
+        changes = [*plan_without_api(objects, set_), *plan_without_api(newcomers)]
     else:
         client = Client(text, otherwise=str(task.get("api_server") or ""))
         seconds = float(task.get("timeout") or 300)
         if not check:
             wait_nodes(client, _node_names(task.get("wait_nodes") or [], variables, templar), seconds, say)
-        changes = reconcile(client, objects, check, say)
+        changes = reconcile(client, objects, check, say, set_) + introduce(client, newcomers, check, say)
         if not check:
             wait_rollouts(client, objects if task.get("wait_rollouts") else [], seconds, say)
     return {"changed": bool(changes), "changes": [change.to_json() for change in changes]}

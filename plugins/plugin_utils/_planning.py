@@ -121,7 +121,8 @@ class Plan:
     def steps(self) -> list[_report.Step]:
         """The steps of the run that would make the Changes."""
         planes = [name for name, machine in self.machines.items() if machine["role"] == "control_plane"]
-        objects = sum(1 for change in self.changes if not change.subject.scope)
+        # A Node that comes or goes as a whole does so with its machine.
+        objects = sum(1 for one in self.changes if not one.subject.scope and (one.field or one.subject.type != "Node"))
         return _report.steps(self.stages, planes, self.counts, objects)
 
     def document(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Subject, diff
-from ansible_collections.weft.platform.plugins.plugin_utils._kube._client import Client, KubeError
+from ansible_collections.weft.platform.plugins.plugin_utils._kube._client import MANAGER, Client, KubeError
 
 Object = dict[str, Any]
 
@@ -21,6 +21,19 @@ SERVERS = ("creationTimestamp", "generation", "managedFields", "resourceVersion"
 TAINTS = "weft.platform/taints"
 #: Kinds that others need to be there, in this order (the rest as they come).
 FIRST = ("Namespace", "CustomResourceDefinition", "PriorityClass")
+#: The label by which objects that belong together are found again.
+SET = "weft.platform/set"
+#: Kinds that are looked for when a set has lost objects, in the order in which they go: first what uses the others.
+SET_KINDS = (
+    ("policy/v1", "PodDisruptionBudget"),
+    ("apps/v1", "DaemonSet"),
+    ("apps/v1", "Deployment"),
+    ("v1", "Service"),
+    ("v1", "ConfigMap"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    ("v1", "ServiceAccount"),
+)
 
 
 def subject(item: Mapping[str, Any]) -> Subject:
@@ -50,13 +63,51 @@ def added(item: Object) -> Change:
     return Change(subject(item), (), ABSENT, item, secret=item["kind"] == "Secret")
 
 
-def plan_without_api(objects: Sequence[Object]) -> list[Change]:
+def plan_without_api(objects: Sequence[Object], set_: str = "") -> list[Change]:
     """Changes where no cluster exists yet: everything is added."""
-    return [added(item) for item in ordered(objects)]
+    return [added(item) for item in ordered(in_set(objects, set_))]
+
+
+def in_set(objects: Sequence[Object], name: str) -> list[Object]:
+    """The objects with the label of a set; Nodes as they are, which are never in one."""
+    out = [deepcopy(item) for item in objects]
+    for item in out if name else ():
+        if item["kind"] != "Node":
+            item["metadata"]["labels"] = {**(item["metadata"].get("labels") or {}), SET: name}
+    return out
+
+
+def dropped(client: Client, objects: Sequence[Object], name: str) -> list[Object]:
+    """Live objects of a set that are not among the wanted ones, in the order in which they can go.
+
+    The label alone proves nothing, as people copy objects with their labels: we must have applied it as well.
+    """
+    wanted = {_identity(item) for item in objects}
+    out: list[Object] = []
+    for api_version, kind in SET_KINDS if name else ():
+        for item in client.list(api_version, kind, f"{SET}={name}"):
+            live = {**item, "apiVersion": api_version, "kind": kind}  # a list's items do not say it
+            if _identity(live) not in wanted and _is_applied(live):
+                out.append(live)
+    return out
+
+
+def _identity(item: Mapping[str, Any]) -> tuple[str, str, str]:
+    meta = item["metadata"]
+    return f"{item['kind']}.{item['apiVersion'].rpartition('/')[0]}", meta.get("namespace", ""), meta["name"]
+
+
+def _is_applied(live: Mapping[str, Any]) -> bool:
+    fields = live["metadata"].get("managedFields") or []
+    return any(one.get("manager") == MANAGER and one.get("operation") == "Apply" for one in fields)
 
 
 def reconcile(
-    client: Client, objects: Sequence[Object], check: bool, say: Callable[[str], None] = lambda text: None
+    client: Client,
+    objects: Sequence[Object],
+    check: bool,
+    say: Callable[[str], None] = lambda text: None,
+    set_: str = "",
 ) -> list[Change]:
     """Compare every object with the live one and, unless `check`, make what differs.
 
@@ -65,6 +116,7 @@ def reconcile(
         objects: what should be there; Nodes get labels and taints only, and only those that have registered.
         check: only find out.
         say: told of every object that is made.
+        set_: name of the set that the objects are; what was in it and is not among them any more is removed last.
 
     Returns:
         The Changes that are needed, or were made.
@@ -72,19 +124,29 @@ def reconcile(
     Raises:
         KubeError: the server refused an object; those before it were made, and are named in the message.
     """
-    plans = [(item, _plan(client, item)) for item in ordered(objects)]
+    objects = in_set(objects, set_)
+    plans = [(item, _plan(client, item), _make) for item in ordered(objects)]
+    plans += [(item, [_removed(item)], _remove) for item in dropped(client, objects, set_)]
     out: list[Change] = []
-    for item, changes in plans:
+    for item, changes, make in plans:
         if changes and not check:
             say(f"{changes[0].action} {changes[0].subject}")
             try:
-                _make(client, item)
+                make(client, item)
             except KubeError as error:
                 raise KubeError(
                     f"{subject(item)}: {error}; {len(out)} changes were made before it", error.status
                 ) from error
         out += changes
     return out
+
+
+def _removed(live: Object) -> Change:
+    return Change(subject(live), (), cleaned(live), ABSENT, secret=live["kind"] == "Secret")
+
+
+def _remove(client: Client, live: Object) -> None:
+    client.delete(live)
 
 
 def _plan(client: Client, item: Object) -> list[Change]:
@@ -116,6 +178,33 @@ def _established(client: Client, item: Object, seconds: float = 30) -> None:
             return
         time.sleep(0.2)
     raise KubeError(f"{item['metadata']['name']} was not established after {seconds:.0f} s")
+
+
+def introduce(
+    client: Client, nodes: Sequence[Object], check: bool, say: Callable[[str], None] = lambda text: None
+) -> list[Change]:
+    """Give Nodes that register in this run their labels and taints.
+
+    Args:
+        client: the cluster.
+        nodes: partial Nodes; one that has not registered is left out, as its machine says itself what failed.
+        check: only say what will come.
+        say: told of every object that is made.
+
+    Returns:
+        Each Node as added: before the run there was none, and a plan cannot know what a kubelet says of itself.
+
+    Raises:
+        KubeError: the server refused.
+    """
+    out: list[Change] = []
+    for item in nodes:
+        if not check:
+            if client.get(item["apiVersion"], item["kind"], item["metadata"]["name"]) is None:
+                continue
+            reconcile(client, [item], check, say)
+        out.append(added(item))
+    return out
 
 
 # --- nodes --------------------------------------------------------------------------------------------------------
