@@ -35,7 +35,9 @@ options:
       - What the machine should have, in the order in which it may be made. Each has a C(type) and what that needs.
       - Types of machines are C(binary), C(containers), C(directory), C(file), C(firewall), C(image), C(kernel_module),
         C(network), C(package), C(swap), C(sysctl) and C(unit).
-      - Types of Kubernetes are C(control_plane), C(worker), C(static_pods), C(certificate) and C(encryption).
+      - Types of Kubernetes are C(control_plane), C(worker), C(static_pods), C(certificates) and C(encryption).
+      - A C(unwanted) names a folder. Files below it that an earlier run made, and that no other resource names, become
+        what they were before, which mostly is not there.
       - Every one takes C(notify), a list of units to restart when it changes, and C(secret), which masks its values.
     type: list
     elements: dict

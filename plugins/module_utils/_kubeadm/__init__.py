@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Dict, Type
 
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm._certificate import Certificate
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._certificate import Certificates
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._credentials import Joiners, leave, mint, revoke
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._encryption import Encryption
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
@@ -24,5 +24,5 @@ from ansible_collections.weft.platform.plugins.module_utils._resource import Res
 __all__ = ["RESOURCES", "Joiners", "KubeadmError", "facts", "kubeconfig", "leave", "mint", "revoke"]
 
 RESOURCES: Dict[str, Type[Resource]] = {
-    kind.type: kind for kind in (ControlPlane, Worker, Encryption, Patches, StaticPods, Certificate)
+    kind.type: kind for kind in (ControlPlane, Worker, Encryption, Patches, StaticPods, Certificates)
 }

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _x509, _yaml
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
@@ -138,6 +140,22 @@ def version(role: str) -> str:
             return ""
         return str(image).rsplit(":", 1)[-1].split("@")[0]
     return binary_version("kubelet")
+
+
+def starts(*names: str) -> Dict[str, List[float]]:
+    """By program, when each of its processes began, in seconds of the epoch."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    boot = time.time() - float(Path("/proc/uptime").read_text().split()[0])
+    out: Dict[str, List[float]] = {name: [] for name in names}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            program = os.path.basename((folder / "cmdline").read_bytes().split(b"\0")[0].decode("utf-8", "replace"))
+            if program in out:
+                began = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[19])  # proc(5): starttime
+                out[program].append(boot + began / ticks)
+        except (OSError, IndexError):
+            continue  # ended meanwhile
+    return out
 
 
 def binary_version(name: str) -> str:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _api
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._files import write
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._observe import COMPONENTS, ETC
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, find, kubeadm
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, find, kubeadm, run
 from ansible_collections.weft.platform.plugins.module_utils._resource import Resource
 
 #: Flags of etcd that count only before its first start, and differ between members.
@@ -24,6 +23,8 @@ ETCD_FIRST_START = ("--initial-cluster", "--initial-cluster-state")
 RUN = "/run"
 #: Where kubeadm keeps the ClusterConfiguration, for machines that join.
 RECORD = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
+#: Components that say whether they are ready.
+CHECKED = (*COMPONENTS, "etcd")
 #: How long a component may take to be healthy again, in seconds.
 PATIENCE = 150.0
 
@@ -153,22 +154,28 @@ def health(name: str) -> Tuple[str, int, str, bool]:
     }[name]
 
 
+def restart(name: str) -> None:
+    """Stop a static pod's container, which the kubelet starts anew, and wait until it is ready again.
+
+    Raises:
+        KubeadmError: it did not come back.
+    """
+    since = time.time()
+    labels = ["--label", f"io.kubernetes.container.name={name}", "--label", "io.kubernetes.pod.namespace=kube-system"]
+    run(["crictl", "stop", "--timeout", "30", *run(["crictl", "ps", "--quiet", *labels]).split()], timeout=120)
+    deadline = time.monotonic() + PATIENCE
+    while not (started(name, since) and (name not in CHECKED or _api.healthy(*health(name)))):
+        if time.monotonic() >= deadline:
+            raise KubeadmError(
+                f"{name} is not ready {PATIENCE:.0f} s after it was stopped to read its new certificate. "
+                f"What was said is below /var/log/pods/kube-system_{name}-*"
+            )
+        time.sleep(0.5)
+
+
 def started(name: str, since: float) -> bool:
     """Whether a process with this program's name began at or after `since` (seconds of the epoch)."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    with open("/proc/uptime") as file:
-        boot = time.time() - float(file.read().split()[0])
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            program = (folder / "cmdline").read_bytes().split(b"\0")[0].decode("utf-8", "replace")
-            if os.path.basename(program) != name:
-                continue
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-        except (OSError, IndexError):
-            continue
-        if boot + int(fields[19]) / ticks >= since - 1:
-            return True
-    return False
+    return any(start >= since - 1 for start in _observe.starts(name)[name])
 
 
 def text_of(folder: Path, name: str) -> str:

@@ -30,8 +30,8 @@ UNIT_DIRS = ("/etc/systemd/", "/usr/lib/systemd/", "/usr/local/lib/systemd/", "/
 class Placed(MachineResource):
     """What files and binaries have in common: a place, and an earlier file that can come back.
 
-    Specs for the way back may carry `link` (target of a symbolic link), `copy` (path of a kept copy) and `owner`
-    ("uid:gid").
+    Specs for the way back may carry `link` (target of a symbolic link), `copy` (path of a kept copy), `owner`
+    ("uid:gid") and `parents` (folders that go with the file when they are empty then, innermost first).
     """
 
     key = "path"
@@ -73,6 +73,9 @@ class Placed(MachineResource):
         if self.wants_absent:
             self.host.unlink(self.name)
             self.host.unlink(self.host.temporary(self.name))
+            for folder in self.spec.get("parents", []):
+                if os.path.isdir(self.host.at(folder)) and not self.host.listdir(folder):
+                    os.rmdir(self.host.at(folder))
             return True
         if "link" in self.spec:
             temporary = self.host.temporary(self.name)

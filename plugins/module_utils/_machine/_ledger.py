@@ -3,14 +3,15 @@
 """The ledger: what a machine was before, written before each Change, so that there is a way back.
 
 One JSON object a line.  The first is the baseline.  Each other one holds the first known value of a field, and what
-else the way back needs; what came later is not recorded, so a secret of ours is never in it.
+else the way back needs; what came later is not recorded, so a secret of ours is never in it.  Or it says that a
+subject is what it was again, and ours no more.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Path, Value
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import (
@@ -47,6 +48,7 @@ class Ledger:
         self.host = host
         self.baseline: Dict[str, Value] = {}
         self.entries: Dict[Key, Entry] = {}
+        self._parents: Set[str] = set()
         self._size = 0
         self._read()
 
@@ -74,9 +76,13 @@ class Ledger:
             self.baseline = dict(row["baseline"])
             return
         key = (str(row["type"]), str(row["name"]))
+        if row.get("returned"):
+            self.entries.pop(key, None)
+            return
         entry = self.entries.setdefault(key, Entry(key))
         entry.before[tuple(row["field"])] = row.get("before", ABSENT)
         entry.kept = entry.kept or dict(row.get("kept", {}))
+        self._parents.update(str(folder) for folder in entry.kept.get("parents") or [])
         entry.secret = entry.secret or bool(row.get("secret"))
 
     def record(self, resource: Resource, changes: Sequence[Change]) -> None:
@@ -106,6 +112,16 @@ class Ledger:
             rows.append(row)
             kept = {}
         self.append(rows)
+
+    def give_back(self, keys: Sequence[Key]) -> None:
+        """Write down that subjects are what they were: what becomes of them from now on is not ours to undo.
+
+        Raises:
+            MachineError: it cannot be written.
+        """
+        known = [key for key in keys if key in self.entries]
+        if known:
+            self.append([{"type": kind, "name": name, "returned": True} for kind, name in known])
 
     def _knows(self, change: Change) -> bool:
         """Whether the field's first value is known: its own, or that of one around it."""
@@ -144,5 +160,4 @@ class Ledger:
 
     def parents(self) -> List[str]:
         """Folders that were made on the way to something, innermost first."""
-        found = {str(folder) for entry in self.entries.values() for folder in entry.kept.get("parents") or []}
-        return sorted(found, key=len, reverse=True)
+        return sorted(self._parents, key=len, reverse=True)

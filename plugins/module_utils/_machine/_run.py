@@ -13,6 +13,7 @@ from ansible_collections.weft.platform.plugins.module_utils._machine._facts impo
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import Host, MachineResource
 from ansible_collections.weft.platform.plugins.module_utils._machine._ledger import Ledger
 from ansible_collections.weft.platform.plugins.module_utils._machine._lock import alone
+from ansible_collections.weft.platform.plugins.module_utils._machine._undo import finish, given_back, undo_specs
 from ansible_collections.weft.platform.plugins.module_utils._machine._units import reload_if_owed
 from ansible_collections.weft.platform.plugins.module_utils._resource import (
     Outcome,
@@ -70,27 +71,31 @@ def run(types: Types, params: Mapping[str, Any], check: bool, more_facts: Callab
 def _present(host: Host, types: Types, params: Mapping[str, Any], check: bool, result: Result) -> Outcome:
     """Check and reconcile."""
     _firewall.announce(host)
+    ledger = Ledger(host)
+    specs, unwanted = given_back(ledger, params["resources"])
     wanted = params.get("preflight") or {}
     if wanted:
         from ansible_collections.weft.platform.plugins.module_utils._machine import _preflight
 
         _preflight.announce(host)
-        resources = build(types, params["resources"], params["name"])
+        resources = build(types, specs, params["name"])
         result["problems"] = _preflight.preflight(host, wanted)
         result["facts"] = {"reach": _preflight.reach(wanted.get("peers") or [])}
         errors = [one["message"] for one in result["problems"] if one["severity"] == "error"]
         if errors and not check:
             return Outcome(failed="nothing was changed: " + "; ".join(errors))
     else:
-        resources = build(types, params["resources"], params["name"])
+        resources = build(types, specs, params["name"])
     if check or not params["ledger"]:
         return reconcile(resources, check)
-    return reconcile(resources, check, recorder(host, resources))
+    outcome = reconcile(resources, check, recorder(host, ledger, resources))
+    if not outcome.failed:
+        ledger.give_back(unwanted)
+    return outcome
 
 
-def recorder(host: Host, resources: Sequence[Resource]) -> Callable[[Sequence[Change]], None]:
+def recorder(host: Host, ledger: Ledger, resources: Sequence[Resource]) -> Callable[[Sequence[Change]], None]:
     """What writes the Changes of a resource, and of those that are made in one go with it, to the ledger."""
-    ledger = Ledger(host)
     by_subject = {resource.subject: resource for resource in resources}
 
     def record(changes: Sequence[Change]) -> None:
@@ -108,8 +113,6 @@ def recorder(host: Host, resources: Sequence[Resource]) -> Callable[[Sequence[Ch
 
 def _absent(host: Host, types: Types, params: Mapping[str, Any], check: bool, result: Result) -> Outcome:
     """Take everything back; the ledger goes when there is nothing more to take back."""
-    from ansible_collections.weft.platform.plugins.module_utils._machine._undo import finish, undo_specs
-
     ledger = Ledger(host)
     specs = undo_specs(ledger, types, params["resources"])
     outcome = reconcile(build(types, specs, params["name"]), check)

@@ -8,14 +8,17 @@ Taking back is applying another list, so it is planned, shown, confirmed and res
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Sequence, Type
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Type
 
-from ansible_collections.weft.platform.plugins.module_utils._machine._files import clear
+from ansible_collections.weft.platform.plugins.module_utils._machine._files import File, clear
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import STATE_DIR, Host, MachineResource
-from ansible_collections.weft.platform.plugins.module_utils._machine._ledger import Ledger
+from ansible_collections.weft.platform.plugins.module_utils._machine._ledger import Key, Ledger
 from ansible_collections.weft.platform.plugins.module_utils._machine._leftovers import cleared
 from ansible_collections.weft.platform.plugins.module_utils._machine._lock import LOCK
 from ansible_collections.weft.platform.plugins.module_utils._resource import Resource, Spec
+
+#: Type of a spec that stands for what is not wanted any more.
+UNWANTED = "unwanted"
 
 
 def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Sequence[Spec] = ()) -> List[Spec]:
@@ -45,6 +48,33 @@ def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Seque
     out = [spec for spec in out if spec["type"] != "directory" or spec["path"] not in folders]
     named = {_place(spec) for spec in out}
     return _oldest(out) + [spec for spec in before if _place(spec) not in named]
+
+
+def given_back(ledger: Ledger, specs: Sequence[Spec]) -> Tuple[List[Spec], List[Key]]:
+    """Put the way back in the place of specs of type UNWANTED, for what is not wanted any more.
+
+    Such a spec's `name` is a folder: files below it that the ledger knows, and that no other spec names, become what
+    they were before this collection wrote them, which mostly is not there.  Its `stage` and `secret` are passed on.
+
+    Returns:
+        The specs, and the ledger's keys of what goes back.
+    """
+    wanted = {spec["path"] for spec in specs if "path" in spec}
+    out: List[Spec] = []
+    keys: List[Key] = []
+    for spec in specs:
+        if spec.get("type") != UNWANTED:
+            out.append(spec)
+            continue
+        for entry in ledger.newest_first():
+            kind, path = entry.key
+            if kind != File.type or path in wanted or not path.startswith(f"{spec['name']}/"):
+                continue
+            extra: Dict[str, Any] = {key: spec[key] for key in ("stage", "secret") if key in spec}
+            extra["parents"] = [folder for folder in ledger.parents() if path.startswith(f"{folder}/")]
+            out += [{**one, **extra} for one in File.undo(path, entry.before, entry.kept)]
+            keys.append(entry.key)
+    return out, keys
 
 
 def _place(spec: Spec) -> str:

@@ -183,6 +183,8 @@ def _container_runtime(machine: Machine, lock: Mapping[str, Any]) -> list[Spec]:
             "notify": notify,
         },
         *_containerd.registry_hosts(settings["containerd_registries"]),
+        # A registry that left may have had credentials once.
+        {"type": "unwanted", "name": _containerd.HOSTS, "secret": True},
         {"type": "file", "path": "/etc/crictl.yaml", "content": f"runtime-endpoint: {_containerd.SOCKET}\n"},
         {"type": "directory", "path": "/etc/cni/net.d", "mode": "0700"},
         {"type": "file", "path": _units.CONTAINERD_UNIT, "content": _units.containerd(), "notify": notify},

@@ -26,6 +26,7 @@ API_PORT = 6443
 #: Everything of ours that the API server reads; root only.
 FOLDER = "/etc/kubernetes/weft"
 PATCHES = f"{FOLDER}/patches"
+MANIFESTS = "/etc/kubernetes/manifests"
 KUBELET_FOLDER = "/etc/kubernetes/kubelet.conf.d"
 AUDIT_FOLDER = "/var/log/kubernetes/audit"
 SOCKET = "unix:///run/containerd/containerd.sock"
@@ -94,12 +95,13 @@ def control_plane(variables: Variables, version: str, images: Mapping[str, str],
     ]
     if vip:
         pod = dump(kube_vip(variables, images["kube-vip"]))
-        out.append(_file("/etc/kubernetes/manifests/kube-vip.yaml", pod, stage="member"))
+        out.append(_file(f"{MANIFESTS}/kube-vip.yaml", pod, stage="member"))
+    out.append({"type": "unwanted", "stage": "member", "name": MANIFESTS})
     out.append(
         {
-            "type": "certificate",
+            "type": "certificates",
             "stage": "member",
-            "name": "apiserver",
+            "name": "control-plane",
             "sans": sans(variables),
             "config": init,
         }

@@ -55,10 +55,11 @@ class Client:
         self.patience = patience
         self._otherwise = [f"https://{otherwise}"] if otherwise else []
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
-        configuration: Any = Configuration()  # the package is not typed throughout
+        load: Any = load_kube_config_from_dict  # the package is not typed throughout
+        configuration: Any = Configuration()
         configuration.retries = False  # urllib3 would try one address again and again before it tells
         try:
-            load_kube_config_from_dict(yaml.safe_load(kubeconfig), client_configuration=configuration)
+            load(yaml.safe_load(kubeconfig), client_configuration=configuration)
             self._api: Any = ApiClient(configuration)
         except (yaml.YAMLError, ConfigException, TypeError, AttributeError) as error:
             raise KubeError(f"not a kubeconfig: {error}") from error

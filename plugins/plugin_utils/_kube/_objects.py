@@ -125,14 +125,17 @@ def reconcile(
         KubeError: the server refused an object; those before it were made, and are named in the message.
     """
     objects = in_set(objects, set_)
-    plans = [(item, _plan(client, item), _make) for item in ordered(objects)]
-    plans += [(item, [_removed(item)], _remove) for item in dropped(client, objects, set_)]
+    plans = [(item, _plan(client, item)) for item in ordered(objects)]
+    plans += [(item, [_removed(item)]) for item in dropped(client, objects, set_)]
     out: list[Change] = []
-    for item, changes, make in plans:
+    for item, changes in plans:
         if changes and not check:
             say(f"{changes[0].action} {changes[0].subject}")
             try:
-                make(client, item)
+                if changes[0].after is ABSENT and not changes[0].field:
+                    client.delete(item)
+                else:
+                    _make(client, item)
             except KubeError as error:
                 raise KubeError(
                     f"{subject(item)}: {error}; {len(out)} changes were made before it", error.status
@@ -143,10 +146,6 @@ def reconcile(
 
 def _removed(live: Object) -> Change:
     return Change(subject(live), (), cleaned(live), ABSENT, secret=live["kind"] == "Secret")
-
-
-def _remove(client: Client, live: Object) -> None:
-    client.delete(live)
 
 
 def _plan(client: Client, item: Object) -> list[Change]:

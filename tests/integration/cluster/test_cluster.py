@@ -12,13 +12,14 @@ import socket
 import ssl
 import stat
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
-from .lab import Lab
+from .lab import KUBERNETES, Lab
 
 pytestmark = pytest.mark.scenario
 
@@ -284,6 +285,11 @@ def hosts(data: dict[str, Any], group: str) -> dict[str, Any]:
     return found
 
 
+def machines(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every machine's own variables, which win over those of its groups."""
+    return [own for group in ("control_plane", "workers") for own in hosts(data, group).values()]
+
+
 def test_a_label_changes_one_node_and_goes_again(lab: Lab) -> None:
     made = edited(lab, lambda data: hosts(data, "workers")["ci-w1"].update(node_labels={"disk": "ssd"}))
     assert [(one["subject"]["type"], one["subject"]["name"]) for one in made] == [("Node", "ci-w1")]
@@ -308,6 +314,70 @@ def test_an_argument_of_the_api_server_changes_control_planes_one_by_one(lab: La
     )
     assert {one["subject"]["scope"] for one in made} == {"ci-cp1", "ci-cp2", "ci-cp3"}
     assert {one["cost"] for one in made} == {"restart kube-apiserver"}
+
+
+def test_certificates_about_to_end_are_renewed_and_taken_up(lab: Lab) -> None:
+    short = {
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "kind": "ClusterConfiguration",
+        "kubernetesVersion": KUBERNETES,
+        "certificateValidityPeriod": "240h0m0s",
+    }
+    names = ["front-proxy-client", "etcd-peer", "admin.conf", "scheduler.conf"]
+    script = f"cat > /run/short && for n in {' '.join(names)}; do kubeadm certs renew $n --config /run/short; done"
+    lab.fleet.execute("ci-cp2", ["sh", "-ec", script], stdin=json.dumps(short).encode())
+    planned = lab.plan()
+    assert {(one["subject"]["scope"], one["subject"]["type"]) for one in planned} == {("ci-cp2", "certificates")}
+    due = {one["field"][0]: one.get("cost", "") for one in planned if one["field"][1] == "renewal"}
+    assert due == {
+        "front-proxy-client": "restart kube-apiserver",
+        "etcd-peer": "",
+        "admin.conf": "restart kube-vip",
+        "scheduler.conf": "restart kube-scheduler",
+    }
+    lab.apply("-e", f"weft_plan_output={lab.folder}")
+    record = json.loads((lab.folder / "record.json").read_text())
+    assert (record["missing"], record["unplanned"]) == ([], [])
+    assert lab.plan() == []
+
+
+PASSWORD = "not-to-be-shown-anywhere"
+
+
+def test_what_leaves_the_inventory_leaves_machines_and_cluster(lab: Lab) -> None:
+    """At the end nobody holds the endpoint, and the next run asks an API server itself to bring kube-vip back."""
+    registry = {
+        "prefix": "registry.example.org",
+        "mirrors": ["https://mirror.example.org"],
+        "username": "puller",
+        "password": PASSWORD,
+    }
+    gone = {"network_plugin": "flannel", "dns_replicas": 1, "cluster_endpoint_provider": "external"}
+    gone["containerd_registries"] = []
+    edited(lab, lambda data: [own.update(containerd_registries=[registry]) for own in machines(data)])
+    kept = ["grep", "-c", "authorization", "/etc/containerd/certs.d/registry.example.org/hosts.toml"]
+    assert lab.fleet.execute("ci-w1", kept).strip() == "1"
+    made = edited(lab, lambda data: [own.update(gone) for own in machines(data)])
+    removed = {
+        (one["subject"]["type"], one["subject"]["name"])
+        for one in made
+        if one["action"] == "removed" and not one["field"]
+    }
+    assert removed == {
+        ("DaemonSet.apps", "kube-system/kube-router"),
+        ("ServiceAccount", "kube-system/kube-router"),
+        ("ClusterRole.rbac.authorization.k8s.io", "weft:kube-router"),
+        ("ClusterRoleBinding.rbac.authorization.k8s.io", "weft:kube-router"),
+        ("PodDisruptionBudget.policy", "kube-system/coredns"),
+        ("file", "/etc/containerd/certs.d/registry.example.org/hosts.toml"),
+        ("file", "/etc/kubernetes/manifests/kube-vip.yaml"),
+    }
+    assert "registry.example.org" not in lab.fleet.execute("ci-w1", ["find", "/etc/containerd"])
+    log = (lab.folder / "runs.log").read_text()
+    assert PASSWORD not in log and b64encode(f"puller:{PASSWORD}".encode()).decode() not in log
+    assert "ci-cp1" not in lab.kubectl("get", "nodes", "--request-timeout=5s", check=False)
+    edited(lab, lambda data: [own.pop(name) for own in machines(data) for name in gone])
+    lab.wait_ready("ci-cp1", "ci-cp2", "ci-cp3", "ci-w1", "ci-w2")
 
 
 def test_what_was_changed_behind_our_back_is_seen_and_mended(lab: Lab) -> None:

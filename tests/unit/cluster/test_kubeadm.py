@@ -143,7 +143,7 @@ def test_patches_are_files_in_their_order() -> None:
 def test_resources_stand_in_an_order_in_which_they_can_be_made() -> None:
     specs = _kubeadm.control_plane(variables(), "v1.37.2", IMAGES, first=False)
     order = [spec["type"] for spec in specs if spec["stage"] == "member"]
-    assert order == ["encryption", "control_plane", "file", "certificate", "static_pods"]
+    assert order == ["encryption", "control_plane", "file", "unwanted", "certificates", "static_pods"]
     assert [spec["type"] for spec in _kubeadm.worker(variables(), "v1.37.2")] == ["file", "worker"]
 
 

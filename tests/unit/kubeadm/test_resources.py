@@ -7,6 +7,8 @@ from __future__ import annotations
 import base64
 import json
 import resource
+import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -206,73 +208,156 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 # --- certificates -------------------------------------------------------------------------------------------------
 
 
+END = datetime(2036, 11, 20, 10, 8, 51, tzinfo=UTC)
+
+
+def clock(monkeypatch: pytest.MonkeyPatch, days_left: int) -> None:
+    """Have the recorded certificate end in so many days."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return END - timedelta(days=days_left)
+
+    monkeypatch.setattr(_certificate, "datetime", Clock)
+
+
 @pytest.fixture
-def certificate(machine: Machine) -> Machine:
-    """A control plane whose API server's certificate is the recorded one (it names nothing)."""
+def certificate(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A control plane whose certificates are all the recorded one (it names nothing), and no pod runs."""
     machine.become_control_plane()
-    (machine.etc / "pki").mkdir()
     text = (machine.kubelet / "pki/kubelet-client-current.pem").read_text()
-    for name in ("apiserver.crt", "apiserver.key"):
-        (machine.etc / "pki" / name).write_text(text)
+    data = base64.b64encode(text.encode()).decode()
+    for name, _pod in _certificate.FILES.values():
+        path = machine.etc / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"users:\n- user:\n    client-certificate-data: {data}\n" if path.suffix == ".conf" else text)
+        if path.suffix == ".crt":
+            path.with_suffix(".key").write_text("key")
+    monkeypatch.setattr(_observe, "starts", lambda *names: {name: [] for name in names})
+    clock(monkeypatch, 31)
     return machine
 
 
-def apiserver(*sans: str) -> _certificate.Certificate:
-    return _certificate.Certificate({"type": "certificate", "name": "apiserver", "sans": sans, "config": CONFIG})
+def certificates(*sans: str, **config: Any) -> _certificate.Certificates:
+    documents = [CONFIG[0], {**CONFIG[1], **config}]
+    return _certificate.Certificates({"type": "certificates", "name": "x", "sans": sans, "config": documents})
+
+
+def verbs(machine: Machine) -> list[str]:
+    """What kubeadm was told, without its configuration."""
+    return [call.split(" --config")[0] for call in machine.calls]
 
 
 def test_a_machine_that_joins_has_no_certificate_to_change(machine: Machine) -> None:
-    one = apiserver("api.example.org")
-    assert one.observe() is ABSENT and one.changes(ABSENT) == []
+    found = certificates("api.example.org")
+    assert found.observe() is ABSENT and found.changes(ABSENT) == []
 
 
 def test_missing_names_are_changes_one_by_one(certificate: Machine) -> None:
-    one = apiserver("2001:DB8::1", "api.example.org")
-    assert [change.field for change in one.changes(one.observe())] == [
-        ("sans", "2001:db8::1"),
-        ("sans", "api.example.org"),
+    found = certificates("2001:DB8::1", "api.example.org")
+    assert [change.field for change in found.changes(found.observe())] == [
+        ("apiserver", "sans", "2001:db8::1"),
+        ("apiserver", "sans", "api.example.org"),
     ]
-    one.apply(one.changes(one.observe()))
-    assert [call.split(" --config")[0] for call in certificate.calls] == [
-        "init phase upload-config kubeadm",
-        "init phase certs apiserver",
-    ]
+    found.apply(found.changes(found.observe()))
+    assert verbs(certificate) == ["init phase upload-config kubeadm", "init phase certs apiserver"]
 
 
 def test_a_certificate_that_could_not_be_made_leaves_the_old_one(certificate: Machine) -> None:
     path = certificate.etc / "pki/apiserver.crt"
     before = path.read_text()
     certificate.behave(f'[ "$(tail -n 1 {certificate.notes}/calls | cut -d" " -f3)" != certs ] || exit 1')
+    found = certificates("api.example.org")
     with pytest.raises(KubeadmError):
-        apiserver("api.example.org").apply([])
+        found.apply(found.changes(found.observe()))
     assert path.read_text() == before
 
 
-def test_a_certificate_about_to_end_is_due(certificate: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    end = _observe.certificate(certificate.etc / "pki/apiserver.crt")
-    assert end is not None
-    due = end.not_after - timedelta(days=29)
+def test_certificates_about_to_end_are_due_and_renewed_and_what_uses_them_restarts(
+    certificate: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, restarted = certificates(), list[str]()
+    assert found.changes(found.observe()) == []
+    clock(monkeypatch, 29)
+    monkeypatch.setattr(_observe, "starts", lambda *names: {name: [time.time()] for name in names})
+    monkeypatch.setattr(_certificate, "restart", restarted.append)
+    changes = found.changes(found.observe())
+    assert {(change.field[1], change.before, change.after) for change in changes} == {("renewal", "due", "not due")}
+    assert {str(change.field[0]): change.cost for change in changes} == {
+        name: f"restart {pod}" if pod else "" for name, (_path, pod) in _certificate.FILES.items()
+    }
+    found.apply(changes)
+    renewed = [f"certs renew {name}" for name in _certificate.FILES if name != "apiserver"]
+    assert verbs(certificate) == ["init phase certs apiserver", *renewed]
+    assert restarted == ["kube-apiserver", "kube-vip", "kube-controller-manager", "kube-scheduler"]
 
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return due
 
-    assert apiserver().changes(apiserver().observe()) == []
-    monkeypatch.setattr(_certificate, "datetime", Later)
-    (change,) = apiserver().changes(apiserver().observe())
-    assert (change.field, change.before, change.after) == (("renewal",), "due", "not due")
-    assert Later.now().tzinfo is UTC
+@pytest.mark.parametrize(("age", "is_owed"), [(60, True), (-60, False)])
+def test_a_pod_that_runs_with_an_old_certificate_is_owed_a_restart(
+    certificate: Machine, monkeypatch: pytest.MonkeyPatch, age: int, is_owed: bool
+) -> None:
+    """A run that was killed after it had renewed: the next one restarts."""
+    monkeypatch.setattr(
+        _observe,
+        "starts",
+        lambda *names: {name: [time.time() - age] if name == "kube-scheduler" else [] for name in names},
+    )
+    restarted: list[str] = []
+    monkeypatch.setattr(_certificate, "restart", restarted.append)
+    found = certificates()
+    changes = found.changes(found.observe())
+    assert [(change.field, change.action, change.cost) for change in changes] == (
+        [(("scheduler.conf", "restart_owed"), "removed", "restart kube-scheduler")] if is_owed else []
+    )
+    found.apply(changes)
+    assert verbs(certificate) == [] and restarted == (["kube-scheduler"] if is_owed else [])
 
 
-def test_other_certificates_are_renewed_by_kubeadm(certificate: Machine) -> None:
-    text = (certificate.etc / "pki/apiserver.crt").read_text()
-    data = base64.b64encode(text.encode()).decode()
-    (certificate.etc / "scheduler.conf").write_text(f"users:\n- user:\n    client-certificate-data: {data}\n")
-    one = _certificate.Certificate({"type": "certificate", "name": "scheduler.conf", "config": CONFIG})
-    assert one.changes(one.observe()) == []
-    one.apply([])
-    assert certificate.calls[0].startswith("certs renew scheduler.conf")
+def test_a_certificate_that_is_lost_is_made_anew(certificate: Machine) -> None:
+    (certificate.etc / "scheduler.conf").unlink()
+    (certificate.etc / "pki/etcd/peer.crt").unlink()
+    found = certificates()
+    changes = found.changes(found.observe())
+    assert {(change.field, change.before) for change in changes} == {
+        (("scheduler.conf", "renewal"), "missing"),
+        (("etcd-peer", "renewal"), "missing"),
+    }
+    found.apply(changes)
+    assert verbs(certificate) == ["init phase certs etcd-peer", "init phase kubeconfig scheduler"]
+
+
+def test_certificates_for_an_etcd_of_others_are_not_ours() -> None:
+    names = certificates(etcd={"external": {"endpoints": ["https://e:2379"]}}).names()
+    assert "apiserver" in names and not [name for name in names if "etcd" in name]
+
+
+def test_a_process_is_as_old_as_it_is() -> None:
+    begin = time.time()
+    words = ["sh", "-c", "echo ready; read word", "sh"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = _observe.starts("sh", "nothing-of-this-name")
+        process.kill()
+    assert min(abs(start - begin) for start in found["sh"]) < 2
+    assert _observe.starts("nothing-of-this-name") == {"nothing-of-this-name": []}
+
+
+def test_a_restart_stops_the_container_and_waits_for_its_successor(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.install("crictl", f'#!/bin/sh\necho "$*" >> {machine.notes}/crictl\n[ "$1" != ps ] || echo 1a2b\n')
+    monkeypatch.setattr(_static_pods, "PATIENCE", 0.2)
+    monkeypatch.setattr(_api, "healthy", lambda *address: True)
+    monkeypatch.setattr(_observe, "starts", lambda *names: {name: [time.time() + 1] for name in names})
+    _static_pods.restart("kube-scheduler")
+    _static_pods.restart("kube-vip")
+    told = (machine.notes / "crictl").read_text().splitlines()
+    assert "io.kubernetes.container.name=kube-scheduler" in told[0] and told[1] == "stop --timeout 30 1a2b"
+    monkeypatch.setattr(_api, "healthy", lambda *address: False)
+    with pytest.raises(KubeadmError, match=r"kube-scheduler is not ready .* new certificate"):
+        _static_pods.restart("kube-scheduler")
 
 
 # --- patches ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, MASK, Change
 from ansible_collections.weft.platform.plugins.module_utils._machine import RESOURCES, _preflight, run, secrets
 from ansible_collections.weft.platform.plugins.module_utils._machine import _run as run_module
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import MachineResource
@@ -251,3 +251,47 @@ def test_changes_are_json(machine: Machine) -> None:
     result = call(machine, [spec_of("/etc/a", "file", "x", "0644")], check=True)
     (change,) = [Change.from_json(one) for one in result["changes"]]
     assert (change.subject.scope, change.before, change.after) == ("n1", ABSENT, {"content": "x", "mode": "0644"})
+
+
+def registry(name: str) -> dict[str, Any]:
+    return {"type": "file", "path": f"/etc/certs.d/{name}/hosts.toml", "content": name, "stage": "prepare"}
+
+
+UNWANTED = {"type": "unwanted", "name": "/etc/certs.d", "stage": "prepare", "secret": True}
+
+
+def test_what_left_the_list_goes_back_to_what_it_was_and_is_ours_no_more(machine: Machine) -> None:
+    os.makedirs(machine.at("/var/lib"))
+    machine.put("/etc/certs.d/theirs/hosts.toml", "theirs")
+    machine.put("/etc/certs.d/replaced/hosts.toml", "before", 0o600)
+    before = tree(machine)
+    names = ("replaced", "a", "b")
+    call(machine, [*map(registry, names), UNWANTED])
+    left = [registry("b"), UNWANTED]
+    planned = call(machine, left, check=True)
+    made = call(machine, left)
+    assert made["changes"] == planned["changes"] and made["stages"] == planned["stages"] == {"prepare": 3}
+    assert [(one["subject"]["name"], one["action"], one["before"]) for one in made["changes"]] == [
+        ("/etc/certs.d/a/hosts.toml", "removed", MASK),
+        ("/etc/certs.d/replaced/hosts.toml", "changed", MASK),
+        ("/etc/certs.d/replaced/hosts.toml", "changed", MASK),
+    ]
+    assert sorted(os.listdir(machine.at("/etc/certs.d"))) == ["b", "replaced", "theirs"]
+    assert machine.read("/etc/certs.d/replaced/hosts.toml") == "before"
+    # From now on they are somebody else's.
+    machine.put("/etc/certs.d/a/hosts.toml", "by hand")
+    machine.put("/etc/certs.d/replaced/hosts.toml", "by hand", 0o600)
+    assert call(machine, left, check=True)["changes"] == []
+    # And may become ours again.
+    shutil.rmtree(machine.at("/etc/certs.d/a"))
+    machine.put("/etc/certs.d/replaced/hosts.toml", "before", 0o600)
+    call(machine, [*map(registry, names), UNWANTED])
+    call(machine, [], state="absent")
+    assert tree(machine) == before
+
+
+def test_a_file_stays_while_any_of_its_folder_s_others_do(machine: Machine) -> None:
+    call(machine, [registry("a"), UNWANTED])
+    machine.put("/etc/certs.d/a/ca.crt", "theirs")
+    call(machine, [UNWANTED])
+    assert os.listdir(machine.at("/etc/certs.d/a")) == ["ca.crt"]
