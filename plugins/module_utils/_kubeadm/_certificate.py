@@ -69,7 +69,7 @@ class Certificates(Resource):
 
     def look(self, name: str) -> Dict[str, Value]:
         """{"renewal": "due", "not due" or "missing"}, with the wanted names that the API server's certificate has as
-        {"sans": {name: true}}, and for one whose pod runs with an older one {"restart_owed": true}."""
+        {"sans": {name: true}}, and for one that a pod reads {"restart_owed": whether it runs with an older one}."""
         path, pod = FILES[name]
         one = certificate(ETC / path)
         out: Dict[str, Value] = {"renewal": "missing"}
@@ -79,13 +79,15 @@ class Certificates(Resource):
         if name == SERVING:
             # What the certificate has beyond the wanted names (kubeadm adds its own) is no difference.
             out["sans"] = {san: True for san in self.wanted() if one is not None and san in one.sans}
-        if pod and older(self.starts[pod], ETC / path):
-            out["restart_owed"] = True
+        if pod:
+            out["restart_owed"] = older(self.starts[pod], ETC / path)
         return out
 
     def desired(self) -> Value:
         """The wanted names and certificates that last and are in use."""
-        out: Dict[str, Dict[str, Value]] = {name: {"renewal": "not due"} for name in self.names()}
+        out: Dict[str, Dict[str, Value]] = {}
+        for name in self.names():
+            out[name] = {"renewal": "not due", **({"restart_owed": False} if FILES[name][1] else {})}
         out[SERVING]["sans"] = dict.fromkeys(self.wanted(), True)
         return out
 

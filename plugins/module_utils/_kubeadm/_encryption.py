@@ -30,10 +30,14 @@ class Encryption(Resource):
     """What is encrypted at rest.
 
     Spec: resources (["secrets"], as the API names them, with ".group" where there is one), credentials
-    (`encryption_key`; not on the first control plane).
+    (`encryption_keys`; not on the first control plane).
     """
 
     type: ClassVar[str] = "encryption"
+
+    def __init__(self, spec: Mapping[str, Any], machine: str = "") -> None:
+        super().__init__(spec, machine)
+        self.written = False
 
     @property
     def subject(self) -> Subject:
@@ -41,9 +45,17 @@ class Encryption(Resource):
         return Subject(self.type, str(FILE), self.machine)
 
     def observe(self) -> Value:
-        """ABSENT, or {"resources": [...]}: what is written encrypted."""
+        """ABSENT, or {"resources": [...]}: what is written encrypted; with "key": "unknown" where the file may be of
+        another cluster, as the machine is in none and makes none."""
         found = load()
-        return ABSENT if found is None else {"resources": encrypted(found)}
+        if found is None:
+            return ABSENT
+        return {"resources": encrypted(found), **({} if self.trusted() else {"key": "unknown"})}
+
+    def trusted(self) -> bool:
+        """Whether the key that is there is the one of the cluster that the machine is in, or about to make."""
+        membership = _observe.membership()
+        return self.written or membership.member or membership.unfinished == "init"
 
     def desired(self) -> Value:
         """The resources of the inventory."""
@@ -57,15 +69,19 @@ class Encryption(Resource):
         """
         FILE.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(FILE, json.dumps(configuration(self.spec["resources"], self.keys()), indent=1) + "\n")
+        self.written = True
 
     def keys(self) -> List[Mapping[str, str]]:
-        """The keys, newest first; all can decrypt and the first encrypts."""
+        """The keys, newest first; all can decrypt and the first encrypts.
+
+        Those of the cluster that the machine joins win over what an earlier life of the machine has left.
+        """
         found = load()
+        given = (self.spec.get("credentials") or {}).get("encryption_keys")
+        if given and not (found is not None and self.trusted()):
+            return list(given)
         if found is not None:
             return keys_of(found)
-        given = (self.spec.get("credentials") or {}).get("encryption_keys")
-        if given:
-            return list(given)
         if not self.spec.get("first") or _observe.membership().member:
             raise KubeadmError(
                 f"{FILE} is not there and no key was given: a new key could not read what the cluster has encrypted. "

@@ -151,12 +151,29 @@ def test_a_first_control_plane_makes_a_key_and_keeps_it(machine: Machine) -> Non
     assert all(keys[0]["secret"] not in json.dumps(change.to_json()) for change in outcome.changes)
     reconcile([encryption(resources=["secrets", "configmaps"], first=False)], check=False)
     assert _encryption.keys_of(_encryption.load()) == keys
+    machine.become_control_plane()
     assert encryption().observe() == {"resources": ["configmaps", "secrets"]}
 
 
 def test_a_joining_control_plane_takes_the_cluster_s_key(machine: Machine) -> None:
     keys = [{"name": "key1", "secret": base64.b64encode(b"k" * 32).decode()}]
     reconcile([encryption(first=False, credentials={"encryption_keys": keys})], check=False)
+    assert _encryption.keys_of(_encryption.load()) == keys
+
+
+def test_a_key_of_an_earlier_life_gives_way_to_the_cluster_s(machine: Machine) -> None:
+    keys = [{"name": "key1", "secret": base64.b64encode(b"k" * 32).decode()}]
+    reconcile([encryption()], check=False)
+    joining = {"first": False, "credentials": {"encryption_keys": keys}}
+    planned = reconcile([encryption()], check=True).changes  # a plan does not know yet who joins
+    assert [(one.field, one.before) for one in planned] == [(("key",), "unknown")]
+    outcome = reconcile([encryption(**joining)], check=False)
+    assert outcome.failed == "" and outcome.changes == planned
+    assert _encryption.keys_of(_encryption.load()) == keys
+    machine.become_control_plane()
+    other = {"first": False, "credentials": {"encryption_keys": [{"name": "key2", "secret": "x"}]}}
+    assert reconcile([encryption(**other)], check=True).changes == []
+    reconcile([encryption(**other, resources=["configmaps"])], check=False)
     assert _encryption.keys_of(_encryption.load()) == keys
 
 
@@ -308,7 +325,7 @@ def test_a_pod_that_runs_with_an_old_certificate_is_owed_a_restart(
     found = certificates()
     changes = found.changes(found.observe())
     assert [(change.field, change.action, change.cost) for change in changes] == (
-        [(("scheduler.conf", "restart_owed"), "removed", "restart kube-scheduler")] if is_owed else []
+        [(("scheduler.conf", "restart_owed"), "changed", "restart kube-scheduler")] if is_owed else []
     )
     found.apply(changes)
     assert verbs(certificate) == [] and restarted == (["kube-scheduler"] if is_owed else [])
