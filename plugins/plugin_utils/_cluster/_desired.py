@@ -45,11 +45,14 @@ PACKAGES = (
     {"name": "libseccomp", "apt": "libseccomp2", "dnf": "libseccomp"},
 )
 
-#: Ports others connect to (Kubernetes "Ports and Protocols"; flannel's VXLAN port).
+#: Ports others connect to (Kubernetes "Ports and Protocols"; flannel's VXLAN port), beside the API's and etcd's.
 PORTS = {
-    CONTROL_PLANE: ("2379-2380/tcp", "10250/tcp", "10256/tcp"),
+    CONTROL_PLANE: ("10250/tcp", "10256/tcp"),
     WORKER: ("10250/tcp", "10256/tcp", "30000-32767/tcp", "30000-32767/udp"),
 }
+ETCD_PORTS = (2379, 2380)
+#: Ports that must be free, beside these (kubeadm/app/preflight).
+OWN_PORTS = {CONTROL_PLANE: (10250, 10257, 10259), WORKER: (10250,)}
 PLUGIN_PORTS = {"kube-router": ("8472/udp",), "flannel": ("8472/udp",), "none": ()}
 
 #: Files a running unit was started with; one newer than the unit means that a restart is owed.
@@ -78,6 +81,11 @@ class Machine:
         """The address by which others reach it."""
         return str(self.settings["node_address"])
 
+    @property
+    def has_etcd(self) -> bool:
+        """Whether a member of etcd runs on it."""
+        return self.role == CONTROL_PLANE and not self.settings["cluster_etcd"].get("endpoints")
+
 
 def image(lock: Mapping[str, Any], name: str) -> str:
     """Reference of an image of the lock file by its short name.
@@ -104,7 +112,7 @@ def resources(machine: Machine, lock: Mapping[str, Any], first: bool) -> list[Sp
         member = _kubeadm.control_plane(machine.settings, version, images, first)
     else:
         member = _kubeadm.worker(machine.settings, version)
-    if machine.role == CONTROL_PLANE and not machine.settings["cluster_etcd"].get("endpoints"):
+    if machine.has_etcd:
         # kubeadm makes it so, but not where it is there already, as a disk of its own is (CIS 1.1.11).
         member = [{"type": "directory", "stage": "prepare", "path": "/var/lib/etcd", "mode": "0700"}, *member]
     early = [spec for spec in member if spec["stage"] == "prepare"]
@@ -230,6 +238,8 @@ def _firewall(machine: Machine) -> list[Spec]:
     if not machine.settings["node_firewall"]:
         return []
     ports = [*PORTS[machine.role], *PLUGIN_PORTS[machine.settings["network_plugin"]]]
+    if machine.has_etcd:
+        ports.insert(0, f"{ETCD_PORTS[0]}-{ETCD_PORTS[1]}/tcp")
     if machine.role == CONTROL_PLANE:
         ports.insert(0, f"{machine.settings['cluster_endpoint_port']}/tcp")
         if machine.settings["cluster_endpoint_port"] != 6443:
@@ -284,12 +294,9 @@ def preflight(machine: Machine, lock: Mapping[str, Any], control_planes: Sequenc
         control_planes: {name, address} of each; every machine must reach them.
     """
     wanted = machine.settings["node_preflight"]
+    api, etcd = [_kubeadm.api_port(machine.settings)], list(ETCD_PORTS if machine.has_etcd else ())
     peers = [
-        {
-            "name": peer["name"],
-            "address": peer["address"],
-            "ports": [6443, 2379] if machine.role == CONTROL_PLANE else [6443],
-        }
+        {"name": peer["name"], "address": peer["address"], "ports": [*api, *etcd]}
         for peer in control_planes
         if peer["name"] != machine.name
     ]
@@ -299,6 +306,7 @@ def preflight(machine: Machine, lock: Mapping[str, Any], control_planes: Sequenc
         "architecture": lock["architecture"],
         # The kernel that kube-proxy's nftables mode asks for (Kubernetes "Virtual IPs and Service Proxies").
         "kernel": "5.13" if machine.settings["proxy_mode"] == "nftables" else "",
+        "ports": [*(api if machine.role == CONTROL_PLANE else ()), *etcd, *OWN_PORTS[machine.role]],
         "peers": peers,
         "cgroup_v1": machine.settings["node_kubelet_config"].get("failCgroupV1") is False,
     }

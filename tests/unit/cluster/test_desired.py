@@ -112,6 +112,9 @@ def test_an_unknown_image_says_what_to_do() -> None:
 def test_ports_follow_the_role_and_the_firewall_may_be_left_alone() -> None:
     ports = next(spec for spec in prepare(machine(CONTROL_PLANE), LOCK) if spec["type"] == "firewall")["ports"]
     assert {"6443/tcp", "2379-2380/tcp", "10250/tcp", "8472/udp"} <= set(ports)
+    external = machine(CONTROL_PLANE, cluster_etcd={"endpoints": ["https://192.0.2.5:2379"]})
+    ports = next(spec for spec in prepare(external, LOCK) if spec["type"] == "firewall")["ports"]
+    assert "6443/tcp" in ports and "2379-2380/tcp" not in ports
     assert not [spec for spec in prepare(machine(node_firewall=False), LOCK) if spec["type"] == "firewall"]
 
 
@@ -151,6 +154,28 @@ def test_every_machine_must_reach_the_other_control_planes() -> None:
     assert [peer["name"] for peer in preflight(machine(CONTROL_PLANE), {"architecture": "amd64"}, peers)["peers"]] == [
         "m2"
     ]
+
+
+@pytest.mark.parametrize(
+    ("role", "given", "free", "reached"),
+    [
+        (CONTROL_PLANE, {}, [6443, 2379, 2380, 10250, 10257, 10259], [6443, 2379, 2380]),
+        (CONTROL_PLANE, {"cluster_endpoint_port": 443}, [443, 2379, 2380, 10250, 10257, 10259], [443, 2379, 2380]),
+        (
+            CONTROL_PLANE,
+            {"cluster_etcd": {"endpoints": ["https://192.0.2.5:2379"]}},
+            [6443, 10250, 10257, 10259],
+            [6443],
+        ),
+        (WORKER, {"cluster_endpoint_port": 443, "cluster_endpoint_provider": "external"}, [10250], [6443]),
+        (WORKER, {"cluster_endpoint_port": 443}, [10250], [443]),
+    ],
+)
+def test_ports_are_checked_where_something_will_listen(
+    role: str, given: dict[str, Any], free: list[int], reached: list[int]
+) -> None:
+    found = preflight(machine(role, **given), {"architecture": "amd64"}, [{"name": "m2", "address": "192.0.2.2"}])
+    assert (found["ports"], found["peers"][0]["ports"]) == (free, reached)
 
 
 def test_a_proxy_becomes_a_drop_in_and_none_becomes_nothing() -> None:
