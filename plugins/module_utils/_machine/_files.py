@@ -19,6 +19,7 @@ from ansible_collections.weft.platform.plugins.module_utils._machine._host impor
     mode_text,
     owner_pair,
 )
+from ansible_collections.weft.platform.plugins.module_utils._machine._units import active
 
 #: Copies of what was replaced, for the way back.
 KEPT_DIR = f"{STATE_DIR}/kept"
@@ -36,6 +37,11 @@ class Placed(MachineResource):
 
     key = "path"
     default_mode: ClassVar[str] = "0644"
+
+    @property
+    def cost(self) -> str:
+        """As of any resource; what does not run yet is started later and not restarted."""
+        return ", ".join(f"restart {unit}" for unit in self.notify if active(self.host, unit))
 
     @property
     def wants_absent(self) -> bool:

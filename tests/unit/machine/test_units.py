@@ -176,6 +176,13 @@ def test_a_stopped_unit_is_not_started_by_notice(machine: Machine, systemd: Syst
     assert not systemd.units["a.service"]["running"]
 
 
+@pytest.mark.parametrize(("running", "cost"), [(True, "restart a.service"), (False, "")])
+def test_a_restart_costs_only_where_the_unit_runs(machine: Machine, systemd: Systemd, running: bool, cost: str) -> None:
+    systemd.add("a.service", running=running, enabled=True)
+    file = File({"type": "file", "path": "/etc/a", "content": "x", "notify": ["a.service"]})
+    assert [one.cost for one in reconcile([file], check=True).changes] == [cost]
+
+
 def test_when_exists(machine: Machine, systemd: Systemd) -> None:
     spec: dict[str, Any] = {"when_exists": "/var/lib/kubelet/config.yaml", "config": ["/etc/a"]}
     assert found(reconcile([unit(**spec)], check=True)) == [("enabled", False, True, "")]
