@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +124,18 @@ def test_bundle_repository(ref: str, repository: str) -> None:
 def test_references_want_host_and_tag(ref: str) -> None:
     with pytest.raises(DataError, match="is no image reference"):
         parse_reference(ref)
+
+
+@pytest.mark.parametrize(("settings", "warns"), [("ansible.cfg", False), ("", True)])
+def test_our_settings_keep_ansible_from_taking_it_for_an_inventory(tmp_path: Path, settings: str, warns: bool) -> None:
+    (tmp_path / "empty.cfg").write_text("")
+    config = Path(settings).resolve() if settings else tmp_path / "empty.cfg"
+    (tmp_path / "hosts.yml").write_text("cluster: {hosts: {m1: {}}}\n")
+    (tmp_path / "lock.yml").write_text(dump_lock(LOCK))
+    program = Path(sys.executable).parent / "ansible-inventory"
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(config), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        [program, "-i", tmp_path, "--graph"], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "m1" in done.stdout
+    assert ("not a valid group definition" in done.stderr) is warns
