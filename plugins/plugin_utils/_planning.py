@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.weft.platform.plugins.module_utils._change import Change
+from ansible_collections.weft.platform.plugins.module_utils._change import Change, Origin
 from ansible_collections.weft.platform.plugins.plugin_utils import _inventory, _report
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes import load_versions
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster._origins import sources
 from ansible_collections.weft.platform.plugins.plugin_utils._settings import Templar, plain, with_defaults
 
 Variables = Mapping[str, Any]
@@ -205,6 +206,7 @@ def join(
         for result in theirs.get("beside", []):
             out.changes += [Change.from_json(change) for change in result.get("changes") or []]
             out.problems += _beside_problems(name, result)
+    out.changes = [with_origin(inventory_, change) for change in out.changes]
     for problem in stages.get("problems") or []:
         # `check` is the name that node_preflight.ignore takes; these cannot be ignored.
         out.problems.append({"severity": "error", **plain(problem)})
@@ -214,6 +216,46 @@ def join(
     checked = _inventory.check(inventory_, _inventory.options(), versions)
     out.problems += [problem.to_json() for problem in checked]
     out.problems.sort(key=lambda problem: problem.get("severity", "error") != "error")
+    return out
+
+
+def with_origin(inventory_: _inventory.Inventory, change: Change) -> Change:
+    """The Change with the place where its wanted value was written, when the inventory has one and only one.
+
+    Args:
+        inventory_: the inventory.
+        change: of one of its machines, or of the cluster, whose variables are those of every machine.
+    """
+    host = _host_of(inventory_, change)
+    if host is None:
+        return change
+    places = []
+    for variable, path in sources(change):
+        exact = _path_in(host.given.get(variable), path)
+        if exact is not None:
+            places.append(inventory_.locate(host.name, variable, exact))
+    places = [place for place in places if place.file]
+    return replace(change, origin=Origin(places[0].file, places[0].line)) if len(places) == 1 else change
+
+
+def _host_of(inventory_: _inventory.Inventory, change: Change) -> _inventory.Host | None:
+    """The machine whose variables say what a Change wants."""
+    hosts = inventory_.hosts
+    if change.subject.type == "Node":
+        return next((host for host in hosts.values() if host.settings.get("node_name") == change.subject.name), None)
+    return hosts.get(change.subject.scope) if change.subject.scope else next(iter(inventory_.control_planes), None)
+
+
+def _path_in(value: Any, path: Sequence[Any]) -> tuple[Any, ...] | None:
+    """A path of keys and elements as one of keys and indices, or None where the value has no such part."""
+    out: tuple[Any, ...] = ()
+    for step in path:
+        if isinstance(value, Mapping) and step in value:
+            out, value = (*out, step), value[step]
+        elif isinstance(value, list) and step in value:
+            out, value = (*out, value.index(step)), None
+        else:
+            return None
     return out
 
 

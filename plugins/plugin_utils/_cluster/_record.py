@@ -16,7 +16,7 @@ Changes = list[dict[str, Any]]
 class Record:
     """The end of a run.
 
-    changes      every Change that was made
+    changes      every Change that was made, with where it was written when the plan knows that
     missing      planned Changes that were not made
     unplanned    Changes that were made and not planned
     unreachable  machines that could not be reached
@@ -53,6 +53,10 @@ def record(planned: Changes, results: Mapping[str, Sequence[Mapping[str, Any]]],
                 out.failed[machine] = str(result.get("msg") or "failed")
     made, wanted = _keys(out.changes), _keys(planned)
     out.missing = [change for key, change in zip(wanted, planned) if key not in set(made)]
+    origin = {key: change.get("origin") for key, change in zip(wanted, planned)}
+    out.changes = [
+        {**change, "origin": origin[key]} if origin.get(key) else change for key, change in zip(made, out.changes)
+    ]
     out.unplanned = [change for key, change in zip(made, out.changes) if key not in set(wanted)]
     return out
 

@@ -293,6 +293,7 @@ def machines(data: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_label_changes_one_node_and_goes_again(lab: Lab) -> None:
     made = edited(lab, lambda data: hosts(data, "workers")["ci-w1"].update(node_labels={"disk": "ssd"}))
     assert [(one["subject"]["type"], one["subject"]["name"]) for one in made] == [("Node", "ci-w1")]
+    assert made[0]["origin"]["file"].endswith("hosts.yml")
     assert "ssd" in lab.kubectl("get", "node", "ci-w1", "-L", "disk")
     made = edited(lab, lambda data: hosts(data, "workers")["ci-w1"].update(node_labels={}))
     assert [(one["action"], one["before"]) for one in made] == [("removed", "ssd")]

@@ -37,7 +37,9 @@ def test_what_failed_and_what_is_missing_is_named() -> None:
 
 def test_the_origin_of_a_change_is_no_difference() -> None:
     planned = [{**change("a"), "origin": {"file": "x.yml", "line": 3}}]
-    assert not record(planned, {"m": [{}, {"changes": [change("a")]}]}, ["m"]).missing
+    found = record(planned, {"m": [{}, {"changes": [change("a"), change("b")]}]}, ["m"])
+    assert not found.missing
+    assert found.changes == [*planned, change("b")]
 
 
 def test_nodes_that_do_not_become_ready_are_no_success() -> None:

@@ -11,8 +11,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Subject
-from ansible_collections.weft.platform.plugins.plugin_utils._planning import inventory, plan
+from ansible_collections.weft.platform.plugins.plugin_utils import _inventory
+from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _origins
+from ansible_collections.weft.platform.plugins.plugin_utils._planning import inventory, plan, with_origin
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "schemas" / "plan.json").read_text(encoding="utf-8"))
@@ -243,3 +246,78 @@ def test_files_are_written_also_when_the_plan_fails(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert found["failed"] and document["machines"]["w1"]["state"] == "failed"
     assert document["problems"][0]["message"].endswith("boom")
+
+
+HOSTS_YML = """\
+cluster:
+  vars:
+    cluster_component_args:
+      apiserver: {profiling: "false"}
+    dns_replicas: 3
+    network_plugin: flannel
+    node_packages: [jq]
+  children:
+    control_plane:
+      hosts:
+        cp1: {node_name: cp1}
+    workers:
+      hosts:
+        w1:
+          node_name: node-w1
+          node_labels: {disk: ssd}
+          node_sysctls:
+            vm.swappiness: "10"
+          node_kernel_modules: [dm_crypt]
+"""
+
+
+def origin_of(folder: Path, change: Change) -> str:
+    """Where the plan says that a Change was written."""
+    path = folder / "hosts.yml"
+    path.write_text(HOSTS_YML)
+    data = yaml.safe_load(HOSTS_YML)["cluster"]
+    own = {name: one for group in data["children"].values() for name, one in group["hosts"].items()}
+    given = {name: {**data["vars"], **one} for name, one in own.items()}
+    groups = {"cluster": ["cp1", "w1"], "control_plane": ["cp1"], "workers": ["w1"]}
+    built = _inventory.build(groups, given.__getitem__, lambda name: given[name].get, [str(path)])
+    origin = with_origin(built, change).origin
+    return origin.file.rpartition("/")[2] + f":{origin.line}" if origin else ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "field", "expected"),
+    [
+        (Subject("sysctl", "vm.swappiness", "w1"), (), "hosts.yml:18"),
+        (Subject("sysctl", "net.ipv4.ip_forward", "w1"), (), ""),
+        (Subject("sysctl", "vm.swappiness", "cp1"), (), ""),
+        (Subject("kernel_module", "dm_crypt", "w1"), (), "hosts.yml:19"),
+        (Subject("kernel_module", "overlay", "w1"), (), ""),
+        (Subject("package", "jq", "w1"), (), "hosts.yml:7"),
+        (Subject("Node", "node-w1"), ("metadata", "labels", "disk"), "hosts.yml:16"),
+        (Subject("Node", "node-w1"), ("metadata", "labels", "gone"), ""),
+        (Subject("Node", "stranger"), ("metadata", "labels", "disk"), ""),
+        (Subject("Deployment.apps", "kube-system/coredns"), ("spec", "replicas"), "hosts.yml:5"),
+        (Subject("DaemonSet.apps", "kube-system/kube-router"), (), "hosts.yml:6"),
+        (
+            Subject("static_pods", "control-plane", "cp1"),
+            ("kube-apiserver", "spec", "containers", "[name=kube-apiserver]", "command", "--profiling"),
+            "hosts.yml:4",
+        ),
+        (
+            Subject("static_pods", "control-plane", "cp1"),
+            ("kube-scheduler", "spec", "containers", "[name=kube-scheduler]", "command", "--profiling"),
+            "",
+        ),
+        # Two variables say what it holds, so neither is named.
+        (Subject("file", "/etc/modules-load.d/90-kubernetes.conf", "w1"), (), ""),
+        (Subject("file", "/etc/modules-load.d/90-kubernetes.conf", "cp1"), (), "hosts.yml:6"),
+        (Subject("file", "/etc/unknown", "w1"), (), ""),
+    ],
+)
+def test_a_change_says_where_it_was_written(tmp_path: Path, subject: Subject, field: Any, expected: str) -> None:
+    assert origin_of(tmp_path, Change(subject, field, 0, 1)) == expected
+
+
+def test_the_variables_that_changes_come_from_are_there() -> None:
+    named = [*_origins._NAMED.values(), *(name for *_, names in _origins._WHOLE for name in names)]
+    assert set(named) <= set(_inventory.options())
