@@ -437,6 +437,9 @@ def test_without_its_first_control_plane_the_cluster_answers_and_grows(lab: Lab)
     begin = time.monotonic()
     assert wait_until(lambda: "ok" in lab.kubectl("get", "--raw", "/readyz", "--request-timeout=1s", check=False), 30)
     assert time.monotonic() - begin < 10
+    run = lab.play("destroy", "--limit", "ci-w2", "-e", "cluster_confirm=ci")
+    assert run.code == 0, run.text[-3000:]
+    assert "ci-w2" not in lab.nodes()
     lab.fleet.reinstall("ci-w2")
     run = lab.play("apply")
     assert run.code != 0 and "ci-cp1" in run.text, "a machine that is down must be named"
