@@ -371,7 +371,7 @@ def test_a_restart_stops_the_container_and_waits_for_its_successor(
     _static_pods.restart("kube-scheduler")
     _static_pods.restart("kube-vip")
     told = (machine.notes / "crictl").read_text().splitlines()
-    assert "io.kubernetes.container.name=kube-scheduler" in told[0] and told[1] == "stop --timeout 30 1a2b"
+    assert "io.kubernetes.container.name=kube-scheduler" in told[0] and told[1] == "stop --timeout 10 1a2b"
     monkeypatch.setattr(_api, "healthy", lambda *address: False)
     with pytest.raises(KubeadmError, match=r"kube-scheduler is not ready .* new certificate"):
         _static_pods.restart("kube-scheduler")
