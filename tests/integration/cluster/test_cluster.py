@@ -35,10 +35,19 @@ systemctl list-unit-files --no-legend | sort
 """
 
 
+PASSWORD = "not-to-be-shown-anywhere"
+REGISTRY = {
+    "prefix": "registry.example.org",
+    "mirrors": ["https://mirror.example.org"],
+    "username": "puller",
+    "password": PASSWORD,
+}
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Three control planes and two workers with no other network than the controller."""
-    made = Lab("ci", tmp_path_factory.mktemp("cluster"))
+    made = Lab("ci", tmp_path_factory.mktemp("cluster"), {"containerd_registries": [REGISTRY]})
     made.fleet.down()
     made.up(3, 2)
     made.fleet.cut()
@@ -342,20 +351,10 @@ def test_certificates_about_to_end_are_renewed_and_taken_up(lab: Lab) -> None:
     assert lab.plan() == []
 
 
-PASSWORD = "not-to-be-shown-anywhere"
-
-
 def test_what_leaves_the_inventory_leaves_machines_and_cluster(lab: Lab) -> None:
     """At the end nobody holds the endpoint, and the next run asks an API server itself to bring kube-vip back."""
-    registry = {
-        "prefix": "registry.example.org",
-        "mirrors": ["https://mirror.example.org"],
-        "username": "puller",
-        "password": PASSWORD,
-    }
     gone = {"network_plugin": "flannel", "dns_replicas": 1, "cluster_endpoint_provider": "external"}
     gone["containerd_registries"] = []
-    edited(lab, lambda data: [own.update(containerd_registries=[registry]) for own in machines(data)])
     kept = ["grep", "-c", "authorization", "/etc/containerd/certs.d/registry.example.org/hosts.toml"]
     assert lab.fleet.execute("ci-w1", kept).strip() == "1"
     made = edited(lab, lambda data: [own.update(gone) for own in machines(data)])
@@ -377,7 +376,8 @@ def test_what_leaves_the_inventory_leaves_machines_and_cluster(lab: Lab) -> None
     log = (lab.folder / "runs.log").read_text()
     assert PASSWORD not in log and b64encode(f"puller:{PASSWORD}".encode()).decode() not in log
     assert "ci-cp1" not in lab.kubectl("get", "nodes", "--request-timeout=5s", check=False)
-    edited(lab, lambda data: [own.pop(name) for own in machines(data) for name in gone])
+    lab.edit(lambda data: [own.pop(name) for own in machines(data) for name in gone])
+    lab.apply()
     lab.wait_ready("ci-cp1", "ci-cp2", "ci-cp3", "ci-w1", "ci-w2")
 
 
