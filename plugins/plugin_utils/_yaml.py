@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ctypes import c_float
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from math import isfinite, isinf
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -47,6 +47,8 @@ Path = tuple[Any, ...]
 Kind = Literal["scalar", "mapping", "sequence"]
 
 _CORE = "tag:yaml.org,2002:"
+_CONTAINERS: Mapping[type, Callable[[], Any]] = {MappingStartEvent: dict, SequenceStartEvent: list}
+_ENDS = frozenset({MappingEndEvent, SequenceEndEvent})
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Tags that Ansible's own loader knows (ansible-core 2.19, ansible/_internal/_yaml/_constructor.py).
 _ANSIBLE_TAGS = frozenset({"!vault", "!vault-encrypted", "!unsafe"})
@@ -112,9 +114,12 @@ class Tagged:
     value: Any
 
 
-@dataclass
+_NO_ENTRIES: dict[Any, tuple[Node, Node]] = {}
+_NO_ITEMS: list[Node] = []
+
+
 class Node:
-    """One key or value where it stands.
+    """One key or value where it stands; line and column count from 1.
 
     entries   of a mapping: its keys with their place and value, in the order of the file; merged keys included
     items     of a sequence
@@ -123,15 +128,18 @@ class Node:
     size, height  nodes below and including this one; 0 levels for a scalar
     """
 
-    kind: Kind
-    line: int
-    column: int
-    scalar: Any = None
-    entries: dict[Any, tuple[Node, Node]] = field(default_factory=dict)
-    items: list[Node] = field(default_factory=list)
-    tag: str = ""
-    size: int = 1
-    height: int = 0
+    __slots__ = ("column", "entries", "height", "items", "kind", "line", "scalar", "size", "tag")
+
+    def __init__(self, kind: Kind, line: int, column: int, scalar: Any = None, tag: str = "") -> None:
+        self.kind = kind
+        self.line = line
+        self.column = column
+        self.scalar = scalar
+        self.tag = tag
+        self.entries: dict[Any, tuple[Node, Node]] = {} if kind == "mapping" else _NO_ENTRIES
+        self.items: list[Node] = [] if kind == "sequence" else _NO_ITEMS
+        self.size = 1
+        self.height = 0 if kind == "scalar" else 1
 
     def plain(self) -> Any:
         """The value, built anew on each call: it may be changed freely."""
@@ -167,15 +175,22 @@ class Duplicate:
 class Document:
     """One document of a file.
 
-    root        its nodes
-    duplicates  keys that stand twice
+    start       where its value begins
+    nodes       makes its nodes
     index       from 0, where a file has several documents
+    duplicates  keys that stand twice
     """
 
     file: str
-    root: Node
+    start: Position
+    nodes: Callable[[], Node]
     index: int = 0
     duplicates: list[Duplicate] = field(default_factory=list)
+
+    @cached_property
+    def root(self) -> Node:
+        """Its nodes."""
+        return self.nodes()
 
     @cached_property
     def value(self) -> Any:
@@ -191,6 +206,8 @@ class Document:
 
     def position(self, path: Path = ()) -> Position:
         """Where the value at a path stands; for a path that is not there, its nearest parent."""
+        if not path:
+            return self.start
         node = self.root
         for step in path:
             below = node.step(step)
@@ -239,7 +256,21 @@ def read(
     Raises:
         YamlError: the text is not such YAML, or beyond the limits.
     """
-    return _Reader(_bytes(text, file, limits), file, flavour, limits).documents()
+    data = _bytes(text, file, limits)
+    closely = cache(_Reader(data, file, flavour, limits).documents)
+    found = _quickly(data, limits) if flavour == "k8s" else None
+    if found is None:
+        return closely()
+    out = []
+    for index, (start, value) in enumerate(zip(*found, strict=True)):
+        document = Document(file, Position(file, *start), _node_of(closely, index), index)
+        document.value = value
+        out.append(document)
+    return out
+
+
+def _node_of(documents: Callable[[], list[Document]], index: int) -> Callable[[], Node]:
+    return lambda: documents()[index].root
 
 
 def _bytes(text: str | bytes, file: str, limits: Limits) -> bytes:
@@ -265,16 +296,18 @@ def _walk(path: Path, node: Node) -> Iterator[tuple[Path, Node]]:
         yield from _walk((*path, index), below)
 
 
-@dataclass
 class _Open:
     """A mapping or sequence that is still being read."""
 
-    node: Node
-    anchor: str | None
-    key: Node | None = None
-    pairs: list[tuple[Node, Node]] = field(default_factory=list)
-    merges: list[tuple[int, Node]] = field(default_factory=list)
-    twice: list[tuple[Any, Node, Node]] = field(default_factory=list)
+    __slots__ = ("anchor", "key", "merges", "node", "pairs", "twice")
+
+    def __init__(self, node: Node, anchor: str | None) -> None:
+        self.node = node
+        self.anchor = anchor
+        self.key: Node | None = None
+        self.pairs: list[tuple[Node, Node]] = []
+        self.merges: list[tuple[int, Node]] = []
+        self.twice: list[tuple[Any, Node, Node]] = []
 
 
 class _Reader:
@@ -284,6 +317,7 @@ class _Reader:
         self.data = data
         self.file = file
         self.flavour = flavour
+        self.scalar = _SCALARS[flavour]
         self.limits = limits
         self.nodes = 0
         self.aliases = 0
@@ -297,7 +331,7 @@ class _Reader:
             for event in yaml.parse(self.data, Loader=_LOADER):
                 root = self._take(event)
                 if root is not None:
-                    document = Document(self.file, root, len(out))
+                    document = Document(self.file, self._position(root), _same(root), len(out))
                     document.duplicates = self._duplicates(document)
                     out.append(document)
         except yaml.YAMLError as error:
@@ -306,16 +340,17 @@ class _Reader:
 
     def _take(self, event: Any) -> Node | None:
         """Take one event in; the document's root when the event completes it."""
-        if isinstance(event, DocumentStartEvent):
-            self.anchors, self.twice = {}, []
-        elif isinstance(event, ScalarEvent):
+        kind = type(event)
+        if kind is ScalarEvent:
             return self._complete(self._scalar(event), event.anchor)
-        elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
+        if kind in _CONTAINERS:
             self._open(event)
-        elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
+        elif kind in _ENDS:
             return self._close()
-        elif isinstance(event, AliasEvent):
+        elif kind is AliasEvent:
             return self._complete(self._alias(event), None)
+        elif kind is DocumentStartEvent:
+            self.anchors, self.twice = {}, []
         return None
 
     def _error(self, node: Any, message: str) -> YamlError:
@@ -343,8 +378,9 @@ class _Reader:
             raise self._error(node, f"more than {self.limits.depth} levels inside each other")
 
     def _open(self, event: Any) -> None:
-        kind: Kind = "mapping" if isinstance(event, MappingStartEvent) else "sequence"
-        node = Node(kind, event.start_mark.line + 1, event.start_mark.column + 1, height=1)
+        kind: Kind = "mapping" if type(event) is MappingStartEvent else "sequence"
+        mark = event.start_mark
+        node = Node(kind, mark.line + 1, mark.column + 1)
         node.tag = self._container_tag(node, event.tag)
         self._count(node, 1)
         self.stack.append(_Open(node, event.anchor))
@@ -371,7 +407,8 @@ class _Reader:
         return self._complete(done.node, done.anchor)
 
     def _alias(self, event: Any) -> Node:
-        here = Node("scalar", event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        here = Node("scalar", mark.line + 1, mark.column + 1)
         self.aliases += 1
         if self.aliases > self.limits.aliases:
             raise self._error(here, f"more than {self.limits.aliases} aliases")
@@ -383,10 +420,10 @@ class _Reader:
         self._count(here, target.size)
         self._check_depth(here, target.height)
         # The value is where it is used, its inner parts are where they were written.
-        return Node(
-            target.kind, here.line, here.column, target.scalar, target.entries, target.items,
-            target.tag, target.size, target.height,
-        )  # fmt: skip
+        node = Node(target.kind, here.line, here.column, target.scalar, target.tag)
+        node.entries, node.items = target.entries, target.items
+        node.size, node.height = target.size, target.height
+        return node
 
     def _complete(self, node: Node, anchor: str | None) -> Node | None:
         if anchor:
@@ -396,7 +433,8 @@ class _Reader:
         parent = self.stack[-1]
         above = parent.node
         above.size += node.size
-        above.height = max(above.height, node.height + 1)
+        if node.height >= above.height:
+            above.height = node.height + 1
         if above.kind == "sequence":
             above.items.append(node)
         elif parent.key is None:
@@ -456,18 +494,25 @@ class _Reader:
         for node, pairs in self.twice:
             for key, first, second in pairs:
                 path = (*paths.get(id(node.entries), ()), key)
-                places = [Position(self.file, place.line, place.column) for place in (first, second)]
-                out.append(Duplicate(path, places[0], places[1]))
+                out.append(Duplicate(path, self._position(first), self._position(second)))
         return sorted(out, key=lambda one: (one.second.line, one.second.column))
 
+    def _position(self, node: Node) -> Position:
+        return Position(self.file, node.line, node.column)
+
     def _scalar(self, event: Any) -> Node:
-        node = Node("scalar", event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        node = Node("scalar", mark.line + 1, mark.column + 1)
         self._count(node, 1)
         try:
-            node.scalar, node.tag = _SCALARS[self.flavour](event.value, event.tag, event.implicit[0])
+            node.scalar, node.tag = self.scalar(event.value, event.tag, event.implicit[0])
         except ValueError as error:
             raise self._error(node, f"{_shorten(event.value)}: {error}") from error
         return node
+
+
+def _same(root: Node) -> Callable[[], Node]:
+    return lambda: root
 
 
 class _Merge:
@@ -632,6 +677,92 @@ def _k8s_tagged(text: str, tag: str) -> Any:
 
 
 _SCALARS: Mapping[str, Any] = {"ansible": _ansible_scalar, "k8s": _k8s_scalar}
+
+#: Longer texts are seldom there twice.
+_SHORT_TEXT = 64
+
+
+@lru_cache(maxsize=8192)
+def _k8s_short(text: str) -> Any:
+    """A short plain scalar; the words of manifests come again and again."""
+    return _k8s_scalar(text, None, True)[0]
+
+
+class _Unusual(Exception):
+    """A text with something that `_quickly` does not know."""
+
+
+def _quickly(data: bytes, limits: Limits) -> tuple[list[tuple[int, int]], list[Any]] | None:
+    """Where each document begins (line, column) and its value, as `k8s` reads it, without a node for every value.
+
+    None where the text has anchors, tags, merges, keys that stand twice or an error, or is beyond the limits: the
+    `_Reader` then says what it is.  So this is only a faster way to what that one gives.
+    """
+    try:
+        return _plain_values(data, limits)
+    except (_Unusual, ValueError, yaml.YAMLError):
+        return None
+
+
+def _plain_values(data: bytes, limits: Limits) -> tuple[list[tuple[int, int]], list[Any]]:
+    loader = _LOADER(data)
+    starts: list[tuple[int, int]] = []
+    values: list[Any] = []
+    top: Any = values  # what the next value goes into
+    above: list[Any] = []  # what that is in
+    key: str | None = None
+    nodes = 0
+    for event in iter(loader.get_event, None):
+        kind = type(event)
+        if kind is ScalarEvent:
+            value = _plain_scalar(event)
+        elif kind in _CONTAINERS:
+            value = _CONTAINERS[kind]()
+        elif kind in _ENDS:
+            top = above.pop()
+            continue
+        elif kind is DocumentStartEvent:
+            mark = loader.peek_event().start_mark
+            starts.append((mark.line + 1, mark.column + 1))
+            continue
+        elif kind is AliasEvent:
+            raise _Unusual
+        else:
+            continue
+        if type(top) is list:
+            top.append(value)
+        elif key is None:
+            key = _plain_key(value, top)
+        else:
+            top[key], key = value, None
+        nodes += 1
+        if kind is not ScalarEvent:
+            above.append(top)
+            top = value
+            if event.anchor is not None or event.tag is not None or len(above) > limits.depth:
+                raise _Unusual
+    if nodes > limits.nodes:
+        raise _Unusual
+    return starts, values
+
+
+def _plain_scalar(event: Any) -> Any:
+    text = event.value
+    if event.tag is not None or event.anchor is not None:
+        raise _Unusual
+    if not event.implicit[0]:
+        return text
+    value = _k8s_short(text) if len(text) <= _SHORT_TEXT else _k8s_scalar(text, None, True)[0]
+    if value is _MERGE:
+        raise _Unusual
+    return value
+
+
+def _plain_key(value: Any, mapping: Mapping[str, Any]) -> str:
+    key = value if type(value) is str else _key_text(value)
+    if key is None or key in mapping:
+        raise _Unusual
+    return key
 
 
 def _key_text(value: Any) -> str | None:

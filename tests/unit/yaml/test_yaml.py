@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._yaml import (
     Flavour,
     Limits,
@@ -17,7 +18,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._yaml import (
     read,
     read_file,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 
@@ -296,6 +297,36 @@ def test_any_text_gives_what_pyyaml_gives_or_a_yaml_error(text: str) -> None:
         return  # refused by one: this reader also refuses what is only dangerous
     theirs = repr(_comparable(wanted))  # repr tells 1 from True, and nan equals nan
     assert repr(mine) == theirs or "(date)" in theirs or "Tagged" in repr(mine)
+
+
+@settings(max_examples=600)
+@given(st.lists(FRAGMENTS, max_size=14).map("".join) | values.map(yaml.safe_dump), st.integers(0, 4))
+@example("{a: [1, {b: [2]}]}", 4)
+@example("{a: [1, {b: [2]}]}", 3)
+@example("a: 1\nb: 2\n", 1)
+@example("? {a: 1}\n: 2", 4)
+@example("--- 1\n--- !x 2\n", 4)
+@example("- &a [x]\n- *a\n", 4)
+@example("a: <<\n", 4)
+def test_the_quick_way_gives_what_the_close_look_gives_or_nothing(text: str, depth: int) -> None:
+    data, limits = text.encode(), Limits(depth=depth, nodes=5 * depth)
+    quick = _yaml._quickly(data, limits)
+    if quick is None:
+        return
+    close = _yaml._Reader(data, "f", "k8s", limits).documents()
+    assert [(one.start.line, one.start.column) for one in close] == quick[0]
+    assert repr([one.value for one in close]) == repr(quick[1])  # repr tells 1 from True
+    assert not any(one.duplicates for one in close)
+
+
+def test_what_is_read_quickly_knows_its_places() -> None:
+    first, second = read("kind: A\n---\n  spec:\n    - x: on\n      'y': \"on\"\n", "f.yml", "k8s")
+    assert (first.index, first.value) == (0, {"kind": "A"})
+    assert (second.index, second.value) == (1, {"spec": [{"x": True, "y": "on"}]})
+    assert str(second.position()) == "f.yml:3:3"
+    assert str(second.position(("spec", 0, "y"))) == "f.yml:5:12"
+    assert str(second.key_position(("spec", 0, "y"))) == "f.yml:5:7"
+    assert [path for path, _node in first.walk()] == [(), ("kind",)]
 
 
 @settings(max_examples=300)
