@@ -11,10 +11,11 @@ ever read, nothing is checked out and nothing is fetched.
 from __future__ import annotations
 
 import os
+import re
 import select
 import subprocess  # nosec: fixed commands, no shell
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple, Protocol, Self
@@ -30,6 +31,18 @@ _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 YAML_SUFFIXES = (".yaml", ".yml", ".json")
 
 _HEX = frozenset("0123456789abcdef")
+
+#: How many objects are asked for at once: their ids must fit into a pipe (4 KiB on the smallest systems is 62 of them).
+_AHEAD = 60
+
+#: Characters of words in one pattern: the memory of a regular expression grows faster than its length.
+_WORDS = 8192
+
+#: Characters of a word that are looked for; no name in Kubernetes is longer.
+_NAME = 253
+
+#: What means something in an extended regular expression (POSIX).
+_SPECIAL = re.compile(r"[\\.\[(){*+?|^$]")
 
 
 class TooLarge(GitError):
@@ -68,6 +81,13 @@ class Difference(NamedTuple):
 
 class Files(Tree, Protocol):
     """A Tree that also lists single directories and reads links; both trees here do."""
+
+    def ahead(self, paths: Iterable[str]) -> None:
+        """Read files that are about to be asked for, many at a time; one that is too large is left out.
+
+        Raises:
+            GitError: one of them cannot be read.
+        """
 
     def names(self, under: str = "") -> Mapping[str, Entry]:
         """The entries of one directory by name; {} when there is none."""
@@ -188,7 +208,20 @@ class Repository:
         """
         if not is_oid(oid):
             raise GitError(f"{oid!r} is no full object id")
-        found, size = self._ask(oid)
+        self._ask([oid])
+        return self._answer(oid, kind)
+
+    def _ask(self, oids: Sequence[str]) -> None:
+        batch = self._started()
+        assert batch.stdin is not None  # it is a pipe
+        try:
+            batch.stdin.write("".join(f"{oid}\n" for oid in oids).encode("ascii"))
+        except OSError as error:
+            self._stop()
+            raise GitError(f"git cat-file ended: {error}") from error
+
+    def _answer(self, oid: str, kind: str) -> bytes:
+        found, size = self._header(oid)
         if found != kind:
             self._stop()  # what it is about to send is not wanted
             raise GitError(f"{oid} is a {found}, not a {kind}")
@@ -201,19 +234,12 @@ class Repository:
         data = self._take(size + 1)
         return data[:-1]
 
-    def _ask(self, oid: str) -> tuple[str, int]:
-        batch = self._started()
-        assert batch.stdin is not None  # it is a pipe
-        try:
-            batch.stdin.write(oid.encode("ascii") + b"\n")
-        except OSError as error:
-            self._stop()
-            raise GitError(f"git cat-file ended: {error}") from error
+    def _header(self, oid: str) -> tuple[str, int]:
         while b"\n" not in self._buffer:
             self._fill(oid)
         line, _, self._buffer = self._buffer.partition(b"\n")
         words = line.decode("ascii", "replace").split()
-        if len(words) != 3 or not words[2].isdigit():
+        if len(words) != 3 or words[0] != oid or not words[2].isdigit():
             raise GitError(
                 f"object {oid} is missing; fetch the whole history of both branches (a shallow clone is not enough)"
             )
@@ -391,6 +417,26 @@ class Repository:
             self._blobs[oid] = self.object(oid, "blob")
         return self._blobs[oid]
 
+    def ahead(self, oids: Iterable[str]) -> None:
+        """Read and keep blobs, many at a time; one that is too large is left for `blob` to say so.
+
+        Raises:
+            GitError: as for `object`.
+        """
+        todo = [oid for oid in dict.fromkeys(oids) if is_oid(oid) and oid not in self._blobs]
+        while todo:
+            some, todo = todo[:_AHEAD], todo[_AHEAD:]
+            self._ask(some)
+            for place, oid in enumerate(some, start=1):
+                try:
+                    self._blobs[oid] = self._answer(oid, "blob")
+                except TooLarge:
+                    todo = some[place:] + todo  # Git was stopped before it came to those
+                    break
+                except GitError:
+                    self._stop()  # the answers to the others are not wanted
+                    raise
+
     def listing(self, oid: str, under: str = "") -> dict[str, Entry]:
         """The entries of one tree object by name; each entry's path is its bare name.
 
@@ -441,15 +487,15 @@ class Repository:
 
     def mentions(self, tree: Tree, words: Iterable[str]) -> list[str]:
         """Paths of YAML and JSON files of `tree` that hold one of `words` literally (or may); Git does the search."""
-        patterns = [part for word in words if word and "\n" not in word for part in ("-e", word)]
-        if not patterns:
-            return []
         below = tree.below if isinstance(tree, OverlaidTree) else tree
         assert isinstance(below, GitTree)  # there are no other trees
         files = [f"*{suffix}" for suffix in YAML_SUFFIXES]
-        arguments = ["grep", "-l", "-z", "-a", "-F", "--threads=1", *patterns, below.root, "--", *files]
-        out = self.run(*arguments, okay=(0, 1))[1]
-        found = {name.decode("utf-8", "surrogateescape").partition(":")[2] for name in out.split(b"\0") if name}
+        found: set[str] = set()
+        for pattern in _patterns(words):
+            # one expression of many words takes Git far less time than many fixed words
+            arguments = ["grep", "-l", "-z", "-a", "-E", "--threads=1", "-e", pattern, below.root, "--", *files]
+            out = self.run(*arguments, okay=(0, 1))[1]
+            found |= {name.decode("utf-8", "surrogateescape").partition(":")[2] for name in out.split(b"\0") if name}
         if isinstance(tree, OverlaidTree):
             found -= tree.chosen.keys()
             found |= {path for path, entry in tree.chosen.items() if entry and path.endswith(YAML_SUFFIXES)}
@@ -501,6 +547,10 @@ class GitTree:
         if entry is None or not entry.mode.startswith("100"):
             raise GitError(f"{path}: {'no such file' if entry is None else 'not a plain file'}")
         return self.repository.blob(entry.oid)
+
+    def ahead(self, paths: Iterable[str]) -> None:
+        """Read files that are about to be asked for, many at a time."""
+        self.repository.ahead(_plain_files(self, paths))
 
     def read_link(self, path: str) -> str:
         """What is written in the link at `path`."""
@@ -582,9 +632,30 @@ class OverlaidTree:
         known = self.contents.get(entry.oid)
         return self.below.repository.blob(entry.oid) if known is None else known
 
+    def ahead(self, paths: Iterable[str]) -> None:
+        """Read files that are about to be asked for, many at a time."""
+        self.below.repository.ahead(_plain_files(self, paths))
+
     def read_link(self, path: str) -> str:
         """What is written in the link at `path`."""
         return _link_text(self, self.below.repository, path)
+
+
+def _plain_files(tree: Tree, paths: Iterable[str]) -> Iterator[str]:
+    entries = (tree.entry(path) for path in paths)
+    return (entry.oid for entry in entries if entry is not None and entry.mode.startswith("100"))
+
+
+def _patterns(words: Iterable[str]) -> Iterator[str]:
+    """Extended regular expressions that together find these words; no line holds a word with a line's end."""
+    pattern = ""
+    for word in sorted({word[:_NAME] for word in words if word and not {"\n", "\0"} & set(word)}):
+        if len(pattern) > _WORDS:
+            yield pattern
+            pattern = ""
+        pattern += ("|" if pattern else "") + _SPECIAL.sub(r"\\\g<0>", word)
+    if pattern:
+        yield pattern
 
 
 def _link_text(tree: Tree, repository: Repository, path: str) -> str:

@@ -358,6 +358,66 @@ def test_mentions(repo: Repo) -> None:
         assert repository.mentions(merged(repository, ours, head).after, ["web"]) == ["a/x.yaml", "d.json", "e.yaml"]
 
 
+def test_mentions_takes_words_as_they_are(repo: Repo) -> None:
+    odd = ["a.b", "x(y", "[z]", "a|b", "*", "+", "{2}", "^s", "e$", "back\\slash", "q?", "end)"]
+    files = {f"{number}.yml": f"name: {word} .\n" for number, word in enumerate(odd)}
+    base = repo.commit({**files, "none.yml": "aXb xy s e 22 backslash", "line.json": "two\nlines", "empty.yaml": ""})
+    with Repository(repo.path, base) as repository:
+        tree = repository.tree(base)
+        for number, word in enumerate(odd):
+            assert repository.mentions(tree, [word]) == [f"{number}.yml"], word
+        assert repository.mentions(tree, odd) == sorted(files)
+        assert repository.mentions(tree, ["", "two\nlines", "nul\0"]) == []
+
+
+def test_mentions_of_more_words_than_one_pattern_holds(repo: Repo) -> None:
+    words = [f"{'long-' * 40}{number}" for number in range(300)]
+    files = {f"{number:03}.yml": f"name: {word}\n" for number, word in enumerate(words) if number % 50 == 0}
+    base = repo.commit({**files, "other.yml": "name: long-"})
+    with Repository(repo.path, base) as repository:
+        assert repository.mentions(repository.tree(base), words) == sorted(files)
+        assert repository.mentions(repository.tree(base), ["x" * 1_000_000]) == []
+
+
+class TestAhead:
+    def test_files_are_read_in_few_rounds(self, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+        files = {f"{number}.yml": f"n: {number}\n" * 100 for number in range(200)}
+        base = repo.commit({**files, "link": ("120000", "1.yml")})
+        with Repository(repo.path, base) as repository:
+            tree = repository.tree(base)
+            tree.ahead([*files, "link", "not there"])
+            monkeypatch.setattr(repository, "object", None)  # nothing is asked for again
+            assert {path: tree.read(path).decode() for path in files} == files
+
+    def test_what_is_too_large_is_left_for_later(self, repo: Repo) -> None:
+        sizes = [10, 5000, 20, 30, 6000, 40]
+        files = {f"{number}.yml": "x" * size for number, size in enumerate(sizes)}
+        base = repo.commit(files)
+        with Repository(repo.path, base, Limits(blob_bytes=100)) as repository:
+            tree = repository.tree(base)
+            tree.ahead(files)
+            for number, size in enumerate(sizes):
+                if size > 100:
+                    with pytest.raises(TooLarge):
+                        tree.read(f"{number}.yml")
+                else:
+                    assert len(tree.read(f"{number}.yml")) == size
+
+    def test_what_is_missing_does_not_shift_the_others(self, repo: Repo) -> None:
+        base = repo.commit({"a": "one", "b": "two"})
+        with Repository(repo.path, base) as repository:
+            a, b = (repository.tree(base).entry(path) for path in "ab")
+            assert a is not None and b is not None
+            with pytest.raises(GitError, match="missing"):
+                repository.ahead(["1" * 40, a.oid, b.oid])
+            assert (repository.blob(b.oid), repository.blob(a.oid)) == (b"two", b"one")
+
+    def test_the_limit_of_a_run_holds(self, repo: Repo) -> None:
+        base = repo.commit({"a": "x" * 600, "b": "y" * 600})
+        with Repository(repo.path, base, Limits(total_bytes=1000)) as repository, pytest.raises(GitError, match="1000"):
+            repository.tree(base).ahead(["a", "b"])
+
+
 def test_what_a_signature_covers(repo: Repo) -> None:
     base = repo.commit({"a": "1"})
     tree = repo.git("rev-parse", f"{base}^{{tree}}")
