@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, group_of
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect, Layout
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import MAYBE, NO
@@ -30,7 +30,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import labels_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Exempt, Policy, Rule, Selector, views
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import POLICY, Object, objects_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import POLICY, Manifests, Object
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import version_of
 
 #: Name of the check that every changed object goes through, whatever the rules say.
@@ -43,7 +43,7 @@ class Trees(NamedTuple):
     before: Files
     after: Files
     inventories: tuple[Side, Side]
-    layout: Layout
+    manifests: Manifests
     limits: Limits
     deadline: float
 
@@ -171,7 +171,7 @@ class _Tasks:
     def _version(self, side: int, environment: str) -> str:
         key = (side, environment)
         if key not in self._versions:
-            known = environment in self.trees.layout.names
+            known = environment in self.trees.manifests.layout.names
             self._versions[key] = version_of(self.trees.inventories[side], environment) if known else ""
         return self._versions[key]
 
@@ -179,8 +179,7 @@ class _Tasks:
         key = (side, environment)
         if key not in self._objects:
             tree = (self.trees.before, self.trees.after)[side]
-            scopes = {environment, ""}
-            self._objects[key] = objects_of(tree, self.trees.layout, self.trees.limits, scopes)
+            self._objects[key] = self.trees.manifests.every(tree, {environment, ""})
         return self._objects[key]
 
 

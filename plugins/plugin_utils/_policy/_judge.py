@@ -15,9 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Origin
-from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _load, _roots
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import (
     Commit,
     Difference,
@@ -185,13 +183,12 @@ class _Run:
         layout = policy.settings.layout
         found = understand(merge.before, merge.after, differences, layout, self.limits, self.deadline, self.renderer)
         self.findings += [_aged(finding) for finding in found.findings]
-        layout = found.layout
         owners = _owners(policy, merge.before)
-        permit = Permit(policy, Members(policy, self.teams), self.crowd, self.now, layout, owners)
+        permit = Permit(policy, Members(policy, self.teams), self.crowd, self.now, found.layout, owners)
         result = permit.judge(found.effects, found.quiet)
         self.findings += result.findings
         self.changes, self.permissions = result.changes, result.permissions
-        self._valid(policy, repository, merge, found, layout)
+        self._valid(policy, repository, merge, found)
         if any(one.path.startswith(f"{POLICY}/") for one in differences):
             self._policy(policy, merge)
 
@@ -206,19 +203,17 @@ class _Run:
             signers = _signatures.Signers(tree, policy.people, home, self.now, self.deadline)
             return crowd(self.request, commits, policy, signers.who)
 
-    def _valid(
-        self, policy: Policy, repository: Repository, merge: Merge, found: Understanding, layout: Layout
-    ) -> None:
+    def _valid(self, policy: Policy, repository: Repository, merge: Merge, found: Understanding) -> None:
         """Whether what the change does is valid, and good by the content rules."""
         from ansible_collections.weft.platform.plugins.plugin_utils._policy import _content_rules, _valid
 
-        yaml_limits = _yaml.Limits(size=self.limits.blob_bytes, depth=self.limits.depth)
-        sides = (Side(merge.before, layout, yaml_limits), Side(merge.after, layout, yaml_limits))
+        yaml_limits = found.manifests.yaml_limits
+        sides = (Side(merge.before, found.layout, yaml_limits), Side(merge.after, found.layout, yaml_limits))
         schema = _Once(_valid.variables)
         self.findings += [_aged(one) for one in _valid.check_variables(found.effects, schema)]
         self.findings += [_aged(one) for one in _valid.check_life(found.effects, sides, schema)]
-        self.findings += _valid.check_twice(found.objects, repository, merge.before, merge.after, layout, self.limits)
-        trees = _content_rules.Trees(merge.before, merge.after, sides, layout, self.limits, self.deadline)
+        self.findings += _valid.check_twice(found.objects, repository, merge.after, found.manifests)
+        trees = _content_rules.Trees(merge.before, merge.after, sides, found.manifests, self.limits, self.deadline)
         self.findings += _content_rules.check(policy, found.objects, trees, self.now)
 
     def _policy(self, policy: Policy, merge: Merge) -> None:

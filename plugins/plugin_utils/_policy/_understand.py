@@ -81,6 +81,7 @@ class Understanding(NamedTuple):
     findings      what is invalid, and what could not be judged
     environments  inventories that are touched
     layout        where things are, with the environments that there are
+    manifests     reads objects on either side; what was read already is there
     """
 
     effects: tuple[Effect, ...]
@@ -89,6 +90,67 @@ class Understanding(NamedTuple):
     findings: tuple[Finding, ...]
     environments: tuple[str, ...]
     layout: Layout
+    manifests: Manifests
+
+
+class Manifests:
+    """The Kubernetes objects of plain files: each content is read once, for both sides and every check.
+
+    Args:
+        layout: where things are.
+        limits: bounds of the run.
+    """
+
+    def __init__(self, layout: Layout, limits: Limits) -> None:
+        self.layout = layout
+        self.yaml_limits = _yaml.Limits(
+            size=limits.blob_bytes, nodes=max(1000, limits.blob_bytes // 4), depth=limits.depth
+        )
+        self._parsed: dict[tuple[str, str], Parsed] = {}
+
+    def parsed(self, tree: Files, path: str) -> Parsed:
+        """What the file at `path` holds.
+
+        Raises:
+            _yaml.YamlError: it cannot be understood.
+            TooLarge: it is larger than the limit.
+            GitError: it is no plain file, or cannot be read.
+        """
+        entry = tree.entry(path)
+        key = (path, entry.oid if entry is not None else "")
+        if key not in self._parsed:
+            self._parsed[key] = parse(tree.read(path), path, self.layout.environment(path), self.yaml_limits)
+        return self._parsed[key]
+
+    def objects(self, tree: Files, path: str, words: Collection[bytes] = ()) -> Sequence[ObjectAt]:
+        """The objects of one plain file; () where it has none, cannot be read, or is there to be rendered.
+
+        Args:
+            tree: the files.
+            path: which file.
+            words: the file is only looked into when it holds one of these.
+        """
+        entry = tree.entry(path)
+        if entry is None or not entry.mode.startswith("100") or not path.endswith(YAML_SUFFIXES):
+            return ()
+        plain = self.layout.plain is not None and self.layout.plain.matches(path)
+        if plain or path.startswith((f"{POLICY}/", f"{self.layout.inventories}/")) or _roots.is_input(tree, path):
+            return ()
+        try:
+            if words and not any(word in tree.read(path) for word in words):
+                return ()
+            return self.parsed(tree, path).objects
+        except (_yaml.YamlError, TooLarge):
+            return ()
+
+    def every(self, tree: Files, scopes: Collection[str]) -> list[ObjectAt]:
+        """Every object in plain files of a tree whose scope is one of `scopes`.
+
+        This reads the whole repository; only checks that need all objects ask for it.
+        """
+        paths = sorted(entry.path for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
+        wanted = (path for path in paths if self.layout.environment(path) in scopes)
+        return [one for path in wanted for one in self.objects(tree, path)]
 
 
 def understand(
@@ -146,9 +208,7 @@ class _Run:
         self.layout = layout
         self.limits = limits
         self.deadline = deadline
-        self.yaml_limits = _yaml.Limits(
-            size=limits.blob_bytes, nodes=max(1000, limits.blob_bytes // 4), depth=limits.depth
-        )
+        self.manifests = Manifests(layout, limits)
         self.effects: list[Effect] = []
         self.objects: list[Object] = []
         self.quiet: list[Quiet] = []
@@ -167,6 +227,7 @@ class _Run:
             tuple(self.findings),
             tuple(self.environments),
             self.layout,
+            self.manifests,
         )
 
     def _in_time(self) -> None:
@@ -180,7 +241,7 @@ class _Run:
 
     def inventories(self) -> None:
         """Effects on hosts and variables."""
-        sides = [Side(tree, self.layout, self.yaml_limits) for tree in self.trees]
+        sides = [Side(tree, self.layout, self.manifests.yaml_limits) for tree in self.trees]
         result = compare(sides[0], sides[1], self.differences.keys())
         self.effects += result.effects
         self.quiet += result.quiet
@@ -262,7 +323,11 @@ class _Run:
         """Effects of everything else: objects in plain files, and paths."""
         before: list[ObjectAt] = []
         after: list[ObjectAt] = []
-        for path in sorted(self.differences.keys() - self.done):
+        left = sorted(self.differences.keys() - self.done)
+        wanted = [path for path in left if path.endswith(YAML_SUFFIXES) and self._is_read(path)]
+        for tree in self.trees:
+            tree.ahead(wanted)
+        for path in left:
             self._in_time()
             one = self.differences[path]
             if self._is_policy(path) or self._is_plain(path):
@@ -279,6 +344,11 @@ class _Run:
             elif not self._is_input(one):
                 self._path(path, opaque=_may_be_variables(path))
         self._plain_objects(before, after)
+
+    def _is_read(self, path: str) -> bool:
+        """Whether the content of a YAML file is looked at, and not only its path."""
+        elsewhere = (f"{self.layout.inventories}/", *self.charts)
+        return not (self._is_policy(path) or self._is_plain(path) or path.startswith(elsewhere))
 
     def _is_input(self, one: Difference) -> bool:
         """Whether a file is only there to be rendered, on each side on which it is there: its effect is known."""
@@ -333,7 +403,7 @@ class _Run:
     def _parse(self, tree: Files, path: str) -> tuple[Parsed | None, tuple[Origin, str] | None]:
         """What a file holds, or why that is not known ("" where that is said already)."""
         try:
-            return parse(tree.read(path), path, self.layout.environment(path), self.yaml_limits), None
+            return self.manifests.parsed(tree, path), None
         except TooLarge as error:
             self._invalid("size", Origin(path), f"judged by its path only: {error}", severity=WARN)
             return None, (Origin(path), "")
@@ -366,39 +436,3 @@ def _shown(entry: Entry | None) -> Value:
 def _may_be_variables(path: str) -> bool:
     """Whether Ansible may read a file outside of the inventories as variables (beside a playbook)."""
     return not {"group_vars", "host_vars"}.isdisjoint(path.split("/")[:-1])
-
-
-def objects_in(tree: Files, path: str, layout: Layout, limits: Limits, words: Collection[bytes] = ()) -> list[ObjectAt]:
-    """The objects of one plain file; [] where it has none, cannot be read, or is there to be rendered.
-
-    Args:
-        tree: the files.
-        path: which file.
-        layout: where things are.
-        limits: bounds of the run.
-        words: the file is only looked into when it holds one of these.
-    """
-    entry = tree.entry(path)
-    if entry is None or not entry.mode.startswith("100") or not path.endswith(YAML_SUFFIXES):
-        return []
-    plain = layout.plain is not None and layout.plain.matches(path)
-    if plain or path.startswith((f"{POLICY}/", f"{layout.inventories}/")) or _roots.is_input(tree, path):
-        return []
-    try:
-        data = tree.read(path)
-        if words and not any(word in data for word in words):
-            return []
-        yaml_limits = _yaml.Limits(size=limits.blob_bytes, depth=limits.depth)
-        return list(parse(data, path, layout.environment(path), yaml_limits).objects)
-    except (_yaml.YamlError, TooLarge):
-        return []
-
-
-def objects_of(tree: Files, layout: Layout, limits: Limits, scopes: Collection[str]) -> list[ObjectAt]:
-    """Every object in plain files of a tree whose scope is one of `scopes`.
-
-    This reads the whole repository; only checks that need all objects ask for it.
-    """
-    paths = sorted(entry.path for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
-    wanted = (path for path in paths if layout.environment(path) in scopes)
-    return [one for path in wanted for one in objects_in(tree, path, layout, limits)]

@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Path, Value, same
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import VARIABLE, Effect, Layout
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import VARIABLE, Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files, Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import order
@@ -19,12 +19,11 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     INVALID,
     PROHIBIT,
     Finding,
-    Limits,
     ObjectAt,
     PolicyError,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import identity
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import Object, objects_in
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import Manifests, Object
 
 #: The collection's variables as a JSON Schema, made from the roles' argument specs.
 SCHEMA = FilePath(__file__).resolve().parents[3] / "schemas" / "inventory.json"
@@ -257,7 +256,7 @@ def version_of(side: Side, environment: str) -> str:
 
 
 def check_twice(
-    objects: Sequence[Object], repository: Repository, before: Files, after: Files, layout: Layout, limits: Limits
+    objects: Sequence[Object], repository: Repository, after: Files, manifests: Manifests
 ) -> Iterator[Finding]:
     """Objects that come and are in another place already.
 
@@ -271,7 +270,7 @@ def check_twice(
     kinds = {one.effect.subject.type.partition(".")[0].encode() for one in coming}
     places: dict[tuple[str, str, str], list[ObjectAt]] = {}
     for path in repository.mentions(after, names):
-        for found in objects_in(after, path, layout, limits, kinds):
+        for found in manifests.objects(after, path, kinds):
             places.setdefault(identity(found), []).append(found)
     for one in coming:
         mine = one.pair.after

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -22,8 +22,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import parse
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
+    Manifests,
     Understanding,
-    objects_of,
     understand,
 )
 from hypothesis import HealthCheck, given, settings
@@ -469,6 +469,25 @@ def test_environments() -> None:
     assert [own.environment(path) for path in ("x/1", "z/1", "x/y/1", "prod/1")] == ["a", "b", "", ""]
 
 
+def test_a_content_is_read_once(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _understand
+
+    read: list[str] = []
+
+    def counted(data: bytes, file: str, *rest: Any) -> Any:
+        read.append(file)
+        return parse(data, file, *rest)
+
+    monkeypatch.setattr(_understand, "parse", counted)
+    base = repo.commit({"a.yaml": deployment("a"), "b.yaml": deployment("b")})
+    with Repository(repo.path, base) as repository:
+        tree, manifests = repository.tree(base), Manifests(Layout(), Limits())
+        assert len(manifests.every(tree, {""})) == 2
+        assert manifests.parsed(tree, "a.yaml").objects == manifests.objects(tree, "a.yaml")
+        assert manifests.objects(tree, "b.yaml", [b"Service"]) == ()
+    assert sorted(read) == ["a.yaml", "b.yaml"]
+
+
 def test_all_objects_of_an_environment(repo: Any) -> None:
     base = repo.commit(
         {
@@ -480,7 +499,7 @@ def test_all_objects_of_an_environment(repo: Any) -> None:
         }
     )
     with Repository(repo.path, base) as repository:
-        found = objects_of(repository.tree(base), Layout(), Limits(), {"prod"})
+        found = Manifests(Layout(), Limits()).every(repository.tree(base), {"prod"})
     assert [one.subject.name for one in found] == ["shop/one", "shop/two"]
 
 
@@ -549,6 +568,9 @@ class TreeOf:
         if not mode.startswith("100"):
             raise GitError(path)
         return content.encode() if isinstance(content, str) else bytes(content)
+
+    def ahead(self, paths: Iterable[str]) -> None:
+        """Everything is in memory already."""
 
     def read_link(self, path: str) -> str:
         return str(self.files[path][1])
