@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache, partial
 from typing import NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, show_path
@@ -28,6 +29,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Behind, Crowd, Members, folded
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
     Exempt,
+    Leaves,
     Policy,
     Rule,
     Selector,
@@ -185,7 +187,7 @@ class Permit:
         angles = views(effect, self.policy.by_host)
         candidates = [self._candidates(angle) for angle in angles]
         for change in effect.changes:
-            leaves = effect.leaves_of(change)
+            leaves = cache(partial(effect.leaves_of, change))  # dear, and seldom looked at
             before = len(self.findings)
             for rule in self._restricting:
                 self._restrict(rule, effect, change, angles, leaves)
@@ -218,7 +220,7 @@ class Permit:
         change: Change,
         angles: Sequence[View],
         candidates: Sequence[list[tuple[Rule, Who, Selector | None]]],
-        leaves: Sequence[Leaf],
+        leaves: Leaves,
     ) -> list[Rule]:
         """The rules that allow a Change to everybody behind it; a finding where somebody is left out."""
         used: dict[str, Rule] = {}
@@ -291,9 +293,7 @@ class Permit:
 
     # -- rules that restrict ------------------------------------------------------------------------------------
 
-    def _restrict(
-        self, rule: Rule, effect: Effect, change: Change, angles: Sequence[View], leaves: Sequence[Leaf]
-    ) -> None:
+    def _restrict(self, rule: Rule, effect: Effect, change: Change, angles: Sequence[View], leaves: Leaves) -> None:
         hits = concerned(rule, effect, angles, leaves, self._scoped) if rule.selectors else []
         if rule.selectors and not hits:
             return
@@ -347,7 +347,7 @@ class Permit:
 
     # -- exceptions ---------------------------------------------------------------------------------------------
 
-    def _exempt(self, rule: Rule, effect: Effect, angles: Sequence[View], leaves: Sequence[Leaf]) -> Exempt | None:
+    def _exempt(self, rule: Rule, effect: Effect, angles: Sequence[View], leaves: Leaves) -> Exempt | None:
         """The exception that holds for all of a Change, if any."""
         for one in rule.exceptions:
             if self.now > one.until or not self._for_all(one, effect, angles, leaves):
@@ -359,7 +359,7 @@ class Permit:
                 return one
         return None
 
-    def _for_all(self, one: Exempt, effect: Effect, angles: Sequence[View], leaves: Sequence[Leaf]) -> bool:
+    def _for_all(self, one: Exempt, effect: Effect, angles: Sequence[View], leaves: Leaves) -> bool:
         if not one.selectors:
             return True
         return all(
@@ -368,7 +368,7 @@ class Permit:
                 for selector in one.selectors
             )
             for angle in angles
-            for leaf in leaves
+            for leaf in leaves()
         )
 
     def _note(self, rule: Rule, one: Exempt, change: Change) -> None:
@@ -424,7 +424,7 @@ def _covers(effect: Effect, selector: Selector | None, leaf: Leaf) -> bool:
 def _gap(
     effect: Effect,
     mine: Sequence[tuple[Rule, Who, Selector | None]],
-    leaves: Sequence[Leaf],
+    leaves: Leaves,
     used: dict[str, Rule],
 ) -> Leaf | None:
     """The first smallest difference that none of these allow; notes the rules that are used."""
@@ -432,9 +432,9 @@ def _gap(
     if whole:
         used.update((rule.name, rule) for rule in whole)
         parts = [(rule, selector) for rule, _who, selector in mine if selector is not None and not selector.whole]
-        used.update((rule.name, rule) for rule, one in parts if any(_covers(effect, one, leaf) for leaf in leaves))
+        used.update((rule.name, rule) for rule, one in parts if any(_covers(effect, one, leaf) for leaf in leaves()))
         return None
-    for leaf in leaves:
+    for leaf in leaves():
         covering = [rule for rule, _who, selector in mine if _covers(effect, selector, leaf)]
         if not covering:
             return leaf

@@ -9,7 +9,7 @@ and files never matters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -413,8 +413,12 @@ class Policy(NamedTuple):
         return any(selector.host is not None for rule in self.rules for selector in rule.selectors)
 
 
+#: Gives the smallest differences in a Change.
+Leaves = Callable[[], Sequence[Leaf]]
+
+
 def concerned(
-    rule: Rule, effect: Effect, angles: Sequence[View], leaves: Sequence[Leaf], cluster_scoped: frozenset[str]
+    rule: Rule, effect: Effect, angles: Sequence[View], leaves: Leaves, cluster_scoped: frozenset[str]
 ) -> list[tuple[int, Selector, Leaf]]:
     """What of an Effect a rule that restricts is about: how surely, by which selector, which smallest difference."""
     out = []
@@ -422,7 +426,7 @@ def concerned(
         sure = max((selector.meets(view, True, cluster_scoped) for view in angles), default=NO)
         if not sure:
             continue
-        for leaf in leaves:
+        for leaf in leaves():
             found = min(sure, selector.leaf(effect, leaf))
             if found:
                 out.append((found, selector, leaf))
