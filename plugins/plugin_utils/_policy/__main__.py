@@ -7,6 +7,7 @@ Exit codes: 0 permitted, 1 prohibited, 2 it could not be judged (which prohibits
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -52,4 +53,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # the process ends with its verdict, and what it makes has hardly a circle in it
     sys.exit(main())

@@ -8,7 +8,6 @@ Whatever comes from the repository goes through `_text`, so that it stays text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -382,7 +381,7 @@ def as_json(verdict: Verdict) -> str:
 def _dumped(verdict: Verdict, value: object) -> str:
     """JSON: indented where people may read it, on one line where it is long (which is written ten times as fast)."""
     indent = 2 if len(verdict.findings) + len(verdict.changes) <= _MOST else None
-    return json.dumps(text.plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.as_json(value, indent) + "\n"
 
 
 # --- SARIF -----------------------------------------------------------------------------------------------------------

@@ -90,6 +90,16 @@ def code(text: str) -> str:
     return f"{fence}{pad}{safe}{pad}{fence}" if safe else "*(empty)*"
 
 
+def as_json(item: Any, indent: int | None = None) -> str:
+    """The JSON value written as JSON that every reader takes; see `plain`."""
+    try:
+        out = json.dumps(item, indent=indent, ensure_ascii=False, allow_nan=False)
+        out.encode("utf-8")
+    except (ValueError, TypeError):  # seldom, so looking at every value first would be waste
+        return json.dumps(plain(item), indent=indent, ensure_ascii=False, allow_nan=False)
+    return out
+
+
 def plain(item: Any) -> Any:
     """The JSON value with what other JSON readers choke on made visible: lone surrogates, NaN and infinities."""
     if isinstance(item, str):

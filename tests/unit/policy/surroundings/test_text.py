@@ -115,6 +115,13 @@ def test_code_cannot_be_left(given_text: str) -> None:
 def test_plain_values_are_json_that_any_reader_takes(value: object) -> None:
     made = json.dumps(text.plain(value), allow_nan=False, ensure_ascii=False).encode("utf-8")
     assert json.loads(made) == text.plain(value)
+    assert text.as_json(value).encode("utf-8") == made
+
+
+def test_json_of_what_is_no_json() -> None:
+    given_value = {"nan": math.nan, "byte": "\udcff", "pair": (1, 2), "set": {1}}
+    assert json.loads(text.as_json(given_value)) == {"nan": "nan", "byte": "\\xff", "pair": [1, 2], "set": "{1}"}
+    assert text.as_json([1], 2) == "[\n  1\n]"
 
 
 def test_plain_keeps_what_is_plain() -> None:
