@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Path
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, group_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect
@@ -56,15 +56,18 @@ class _Task(NamedTuple):
     rule: Rule | None
 
 
-def check(policy: Policy, objects: Sequence[Object], trees: Trees, now: datetime) -> list[Finding]:
+def check(
+    policy: Policy, objects: Sequence[Object], moved: Sequence[Object], trees: Trees, now: datetime
+) -> list[Finding]:
     """What the content rules, and the schemas, say of the objects that change.
 
+    What only moves is looked at by the rules that begin to be about it.
     A check that raises, gives up or answers with nonsense prohibits.
     """
     tasks = _Tasks(policy, trees, now)
     tasks.schema(objects)
     for rule in policy.rules:
-        tasks.rule(rule, objects)
+        tasks.rule(rule, (*objects, *moved))
     return [*tasks.notes, *_run(tasks.tasks)]
 
 
@@ -87,11 +90,12 @@ class _Tasks:
         """The checks of one rule."""
         for require in rule.requires:
             chosen = []
-            for one in objects:
-                if one.pair.after is None:
+            for each in objects:
+                if each.pair.after is None:
                     continue  # what goes need not be good
-                found = self._chosen(rule, require.selector, one)
-                if found is not None and not self._exempt(rule, one.effect):
+                found = self._chosen(rule, require.selector, each)
+                one = self._as_rule_knew_it(rule, require.selector, each) if found is not None else None
+                if one is not None and not self._exempt(rule, one.effect):
                     chosen.append((one, found))
             self._add(require.check, require.params, chosen, rule, rule.name, rule.severity)
 
@@ -113,6 +117,19 @@ class _Tasks:
         labels = dict(labels_of(made.object))
         means = selector.object.means("Pod", "", namespace, name, labels, scoped)
         return _pod_in if means >= MAYBE else None
+
+    def _as_rule_knew_it(self, rule: Rule, selector: Selector, one: Object) -> Object | None:
+        """An object that moves to where a rule is about it is new to the rule, which has seen nothing of it.
+
+        None where the rule was about it all the time and it only moves.
+        """
+        if not one.was:
+            return one
+        there = one._replace(effect=one.effect._replace(files=one.was))
+        if self._chosen(rule, selector, there) is None:
+            return one._replace(pair=one.pair._replace(before=None))
+        only_moves = one.effect.before is ABSENT and one.pair.before is not None
+        return None if only_moves else one
 
     def _exempt(self, rule: Rule, effect: Effect) -> bool:
         scoped = self.policy.settings.cluster_scoped

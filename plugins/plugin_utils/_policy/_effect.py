@@ -94,8 +94,9 @@ class Effect(NamedTuple):
 class Quiet(NamedTuple):
     """What takes another place in the files and changes nothing by it.
 
-    It is no change, unless other rules hold where it is now: or else a first change could carry something, unjudged, to
-    where its author may do more, for a second one.  Then `effects` are judged.
+    It is no Change.  But where the rules tell its new place from its old one, whoever moves it must be allowed to take
+    it away there and to add it here, which is what `effects` say: or else a first change could carry something to where
+    its author may do more, for a second one.
 
     before, after  the files that said it before, and that say it now
     """

@@ -214,7 +214,7 @@ class _Run:
         self.findings += [_aged(one) for one in _valid.check_life(found.effects, sides, schema)]
         self.findings += _valid.check_twice(found.objects, repository, merge.after, found.manifests)
         trees = _content_rules.Trees(merge.before, merge.after, sides, found.manifests, self.limits, self.deadline)
-        self.findings += _content_rules.check(policy, found.objects, trees, self.now)
+        self.findings += _content_rules.check(policy, found.objects, found.moved, trees, self.now)
 
     def _policy(self, policy: Policy, merge: Merge) -> None:
         """What the change does to the policy itself."""

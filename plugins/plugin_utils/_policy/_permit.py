@@ -91,6 +91,7 @@ class Permit:
         self.findings: list[Finding] = []
         self.permissions: list[Permission] = []
         self.changes: list[Change] = []
+        self._aside = ""  # what is said besides in every message about an Effect
         self._scoped = policy.settings.cluster_scoped
         self._restricting = [rule for rule in policy.rules if rule.restricts]
         self._allowing = [rule for rule in policy.rules if rule.allowed is not None or _owners_change(rule)]
@@ -99,14 +100,25 @@ class Permit:
         self._answers: dict[tuple[str, Who], bool | IdentityError] = {}
 
     def judge(self, effects: Iterable[Effect], quiet: Iterable[Quiet] = ()) -> Result:
-        """What the rules say of these Effects."""
-        every = [*effects, *(effect for one in quiet if self._governed_anew(one) for effect in one.effects)]
-        if every:
+        """What the rules say of these Effects, and of what takes a place where other rules hold.
+
+        The latter is no Change unless something stands in its way.
+        """
+        effects, moves = tuple(effects), [one for one in quiet if self._governed_anew(one)]
+        if effects or moves:
             self._strangers()
-        for effect in every:
+        for effect in effects:
             self.changes += effect.changes
             self._effect(effect)
+        permissions = len(self.permissions)
+        moving = [effect for one in moves for effect in one.effects]
+        self._aside = "; it only moves, but to where other rules hold"
+        for effect in moving:
+            self._effect(effect)
+        del self.permissions[permissions:]
         self._approvals()
+        said = {id(finding.change) for finding in self.findings}
+        self.changes += [change for effect in moving for change in effect.changes if id(change) in said]
         for message in self._errors:
             remedy = "Nothing is permitted to people whose roles cannot be told."
             self.findings.append(Finding("identity", PROHIBIT, ERROR, message, remedy=remedy))
@@ -259,7 +271,8 @@ class Permit:
             self.surely(one.person, who)
         names = sorted({name for _rule, who in covering for name in who.names()})
         field = show_path(gap.path[len(effect.root) :]) if effect.type != PATH else ""
-        wide = f" (for {field})" if field and field != show_path(change.field) else ""
+        by_field = any(selector is not None and not selector.whole for _rule, _who, selector in possible)
+        wide = f" (for {field})" if by_field and field and field != show_path(change.field) else ""
         where = f" in {angle.file}" if len(effect.files) > 1 else ""
         if covering:
             rule = min(rule.name for rule, _who in covering)
@@ -281,7 +294,7 @@ class Permit:
                 rule,
                 PROHIBIT,
                 NOT_PERMITTED,
-                message,
+                message + self._aside,
                 who,
                 remedy,
                 change.origin,

@@ -65,11 +65,15 @@ _NOT_AN_INVENTORY = (
 
 
 class Object(NamedTuple):
-    """An object that changes: both sides, its Effect, the directory that was rendered ("" for a plain file)."""
+    """An object that changes: both sides, its Effect, the directory that was rendered ("" for a plain file).
+
+    was  for one that moves: the file where it was; one that only moves has the Effect that it comes
+    """
 
     pair: Pair
     effect: Effect
     reach: str
+    was: tuple[str, ...] = ()
 
 
 class Understanding(NamedTuple):
@@ -77,7 +81,8 @@ class Understanding(NamedTuple):
 
     effects       all of it, in a fixed order
     objects       the Kubernetes objects that come, go or change
-    quiet         what only takes another place
+    moved         objects that only take another place
+    quiet         what only takes another place, objects too
     findings      what is invalid, and what could not be judged
     environments  inventories that are touched
     layout        where things are, with the environments that there are
@@ -86,6 +91,7 @@ class Understanding(NamedTuple):
 
     effects: tuple[Effect, ...]
     objects: tuple[Object, ...]
+    moved: tuple[Object, ...]
     quiet: tuple[Quiet, ...]
     findings: tuple[Finding, ...]
     environments: tuple[str, ...]
@@ -211,6 +217,7 @@ class _Run:
         self.manifests = Manifests(layout, limits)
         self.effects: list[Effect] = []
         self.objects: list[Object] = []
+        self.moved: list[Object] = []
         self.quiet: list[Quiet] = []
         self.findings: list[Finding] = []
         self.environments: list[str] = []
@@ -223,6 +230,7 @@ class _Run:
         return Understanding(
             tuple(in_order(self.effects)),
             tuple(self.objects),
+            tuple(self.moved),
             tuple(self.quiet),
             tuple(self.findings),
             tuple(self.environments),
@@ -308,11 +316,11 @@ class _Run:
             effects = tuple(self._path_effect(path, opaque=False) for path in causes if path in self.differences)
             self.quiet.append(Quiet(effects, outcome.before.files, outcome.after.files))
 
-    def _object(self, pair: Pair, environment: str, reach: str) -> bool:
+    def _object(self, pair: Pair, environment: str, reach: str, was: tuple[str, ...] = ()) -> bool:
         effect = effect_of(pair, environment, reach)
         if effect is not None:
             self.effects.append(effect)
-            self.objects.append(Object(pair, effect, reach))
+            self.objects.append(Object(pair, effect, reach, was))
             if len(self.objects) > self.limits.objects:
                 raise GitError(f"more than {self.limits.objects} objects change")
         return effect is not None
@@ -416,9 +424,12 @@ class _Run:
             one = pair.after or pair.before
             assert one is not None  # a pair has at least one side
             environment = one.subject.scope
-            self._object(pair, environment, "")
-            if len(pair.files) > 1:
-                self.quiet.append(Quiet(moved(pair, environment), pair.files[:1], pair.files[1:]))
+            was = pair.files[:-1]
+            changes = self._object(pair, environment, "", was)
+            if was:
+                gone, come = moved(pair, environment)
+                self.quiet.append(Quiet((gone, come), was, pair.files[1:]))
+                self.moved += [] if changes else [Object(pair, come, "", was)]
 
 
 def path_effect_of(one: Difference, environment: str = "", opaque: bool = False) -> Effect:

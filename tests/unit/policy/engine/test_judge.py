@@ -449,9 +449,60 @@ class TestMoves:
     def test_a_move_to_where_other_rules_hold_is_judged(self, bench: Bench) -> None:
         own = bench.rules(self.RULES, **{"apps/platform/x.yaml": config_map("x")})
         away = {"apps/platform/x.yaml": None, "apps/shop/x.yaml": config_map("x")}
-        assert not own.ask(away, "mona").permitted
-        assert own.ask(away, "olga").permitted
+        prohibited = own.ask(away, "mona")
+        assert [message for _rule, message in why(prohibited)] == [
+            "mona may not make this change; it only moves, but to where other rules hold"
+        ]
+        assert [(one.action, str(one.origin)) for one in prohibited.changes] == [("removed", "apps/platform/x.yaml:1")]
+        back = own.ask({"apps/platform/web.yaml": config_map(), "apps/shop/web.yaml": None}, "mona")
+        assert [(one.action, str(one.origin)) for one in back.changes] == [("added", "apps/platform/web.yaml:1")]
+        assert not back.permitted
         assert not own.ask({**away, "apps/shop/x.yaml": config_map("x", value="z")}, "mona").permitted
+
+    def test_a_move_by_whom_both_places_are_open_to_is_no_change(self, bench: Bench) -> None:
+        own = bench.rules(self.RULES, **{"apps/platform/x.yaml": config_map("x")})
+        verdict = own.ask({"apps/platform/x.yaml": None, "apps/shop/x.yaml": config_map("x")}, "olga")
+        assert verdict.permitted and verdict.changes == () and verdict.permissions == ()
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            "{name: deny, change: {file: 'apps/platform/**'}, deny: it is frozen}",
+            "{name: only, change: {file: 'apps/platform/**'}, only: user:otto}",
+            "{name: two, change: {file: 'apps/platform/**'}, allow: anyone, approvals: {count: 1, from: user:otto}}",
+        ],
+    )
+    @pytest.mark.parametrize(("old", "new"), [("platform", "shop"), ("shop", "platform")])
+    def test_a_move_neither_leaves_nor_enters_a_rule_unseen(self, bench: Bench, rule: str, old: str, new: str) -> None:
+        own = bench.rules(f"{self.RULES}  - {rule}\n", **{f"apps/{old}/x.yaml": config_map("x")})
+        verdict = own.ask({f"apps/{old}/x.yaml": None, f"apps/{new}/x.yaml": config_map("x")}, "olga")
+        assert not verdict.permitted and len(verdict.changes) == 1
+        named = f"apps/{old}/y.yaml"
+        assert own.ask({f"apps/{old}/x.yaml": None, named: config_map("x")}, "eve").changes == ()
+
+    POD = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop%s}\nspec: {containers: [{name: c, image: i}]}\n"
+    )
+    PSS = "  - {name: pods, change: {file: 'apps/platform/**'}, require: {pss: restricted}}\n"
+
+    @pytest.mark.parametrize("labels", ["", ", labels: {new: 'yes'}"])
+    def test_a_move_does_not_carry_content_past_a_rule(self, bench: Bench, labels: str) -> None:
+        own = bench.rules(self.RULES + self.PSS, **{"apps/shop/pod.yaml": self.POD % ""})
+        entering = {"apps/shop/pod.yaml": None, "apps/platform/pod.yaml": self.POD % labels}
+        verdict = own.ask(entering, "olga")
+        assert {rule for rule, _message in why(verdict)} == {"pods"}
+        assert all(finding.new for finding in verdict.findings if finding.prohibits)
+
+    def test_content_that_a_rule_knew_before_a_move_is_not_said_again(self, bench: Bench) -> None:
+        own = bench.rules(self.RULES + self.PSS, **{"apps/platform/pod.yaml": self.POD % ""})
+        within = {"apps/platform/pod.yaml": None, "apps/platform/deep/pod.yaml": self.POD % ""}
+        assert own.ask(within, "olga").findings == ()
+        leaving = {"apps/platform/pod.yaml": None, "apps/shop/pod.yaml": self.POD % ""}
+        assert own.ask(leaving, "olga").findings == ()
+        changed = {"apps/platform/pod.yaml": None, "apps/platform/deep/pod.yaml": self.POD % ", labels: {a: b}"}
+        verdict = own.ask(changed, "olga")
+        assert verdict.permitted and {finding.rule for finding in verdict.findings} == {"pods"}
+        assert not any(finding.new for finding in verdict.findings)
 
     def test_a_move_among_the_same_rules_is_none(self, bench: Bench) -> None:
         own = bench.rules(self.RULES)
