@@ -84,16 +84,30 @@ def judge(
     """
     deadline = time.monotonic() + limits.seconds
     run = _Run(request, now, teams, limits, deadline, renderer)
-    try:
+
+    def open_and_judge() -> None:
         with Repository(repository, request.base, limits, deadline, environment) as objects:
             run.judge(objects)
-    except PolicyError as error:
-        run.error(str(error))
-    except RecursionError:
-        run.error("something in the change is nested too deeply to be judged")
-    except Exception as error:  # a fault of ours must not permit what it hides
-        run.error(f"it could not be judged: {type(error).__name__}: {error}; this is a fault of the policy manager")
-    return run.verdict()
+
+    return run.verdict_after(open_and_judge)
+
+
+def judge_files(
+    request: Request, repository: Repository, before: Files, after: Files, *, now: datetime, teams: Teams | None = None
+) -> Verdict:
+    """The verdict on files that are in no commit, as policy tests make them up; never raises, like `judge`.
+
+    Args:
+        request: who wants the change; its commits are not looked at.
+        repository: what the trees lie over.
+        before: the target branch as it would be.
+        after: the target branch as the change would make it.
+        now: the time, with its zone.
+        teams: where membership in teams is asked for.
+    """
+    run = _Run(request, now, teams, repository.limits, repository.deadline, None)
+    merge = Merge("", before, after, ())
+    return run.verdict_after(lambda: run.judge_merge(repository, [], merge))
 
 
 class _Run:
@@ -126,8 +140,20 @@ class _Run:
         """Something could not be judged."""
         self.findings.append(Finding("judgement", PROHIBIT, ERROR, message, remedy="Mend what it says, and try again."))
 
-    def verdict(self) -> Verdict:
-        """What came of it."""
+    def verdict_after(self, work: Callable[[], None]) -> Verdict:
+        """What came of it, whatever goes wrong."""
+        try:
+            work()
+        except PolicyError as error:
+            self.error(str(error))
+        except RecursionError:
+            self.error("something in the change is nested too deeply to be judged")
+        except Exception as error:  # a fault of ours must not permit what it hides
+            message = f"it could not be judged: {type(error).__name__}: {error}; this is a fault of the policy manager"
+            self.error(message)
+        return self._verdict()
+
+    def _verdict(self) -> Verdict:
         if not self.finished and not any(finding.prohibits for finding in self.findings):
             self.error("the judgement did not come to its end")
         once = {(_place(finding), finding.who_could): finding for finding in self.findings}
@@ -157,6 +183,10 @@ class _Run:
         for path in merge.conflicts:
             message = "changed in the target branch as well, and the two do not merge"
             self._invalid("merge", Origin(path), message, "Bring the branch up to date with its target.")
+        self.judge_merge(repository, commits, merge)
+
+    def judge_merge(self, repository: Repository, commits: list[Commit], merge: Merge) -> None:
+        """Judge what a merge does."""
         differences = repository.changed(merge)
         try:
             policy = _load.load(merge.before)

@@ -2,22 +2,28 @@
 # Copyright: the weft.platform authors
 """`test`: the policy's own tests, policy/tests/*.yml, run offline against the rules of a commit.
 
-A test: {name, change: {file, object or variable, before, after}, by: LOGIN, teams: {TEAM: [LOGIN]}, approvals: [LOGIN],
-expect: permitted or prohibited}.  `object` is true when before and after are Kubernetes objects; a value that is left
-out is absent.
+A test asks one of two questions:
+
+- whether somebody is permitted one change: {file, object or variable, before, after}.  `object` is true when before and
+  after are Kubernetes objects; a value that is left out is absent.
+- what the whole verdict on files is: {files: {PATH: CONTENT}}, laid over the tested commit and what `given` lays over
+  it.  A content is text, an object, a list of objects, or null for a file that goes.  `findings` are patterns of what
+  must be said; whatever else prohibits fails the test.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Subject, Value, diff
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
-from ansible_collections.weft.platform.plugins.plugin_utils._policy import _load, _reference
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _judge, _load, _reference
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
     OBJECT,
     VARIABLE,
@@ -25,12 +31,16 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
     Reached,
     path_effect,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files, Repository
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import GitTree, OverlaidTree, Repository
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import Glob, PatternError
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     Approval,
+    Entry,
+    Finding,
     Person,
     PolicyError,
     Request,
+    Teams,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import labels_of, subject_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Members, crowd
@@ -42,6 +52,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import
 _HEAD = "0" * 40
 _KEYS = {"name", "change", "by", "teams", "approvals", "expect"}
 _CHANGE = {"file", "object", "variable", "group", "host", "before", "after"}
+_FILES_KEYS = _KEYS | {"given", "findings"}
+_FINDING = ("rule", "severity", "message", "file")
 
 
 class Outcome(NamedTuple):
@@ -52,27 +64,124 @@ class Outcome(NamedTuple):
     why: str
 
 
-def run(policy: Policy, test: Mapping[str, Value], now: datetime) -> Outcome:
+def run(policy: Policy, tree: GitTree, test: Mapping[str, Value], now: datetime) -> Outcome:
     """Run one test.
+
+    Args:
+        policy: the rules in force.
+        tree: the files of the commit that is tested.
+        test: the test as written.
+        now: exceptions are looked at with this time.
 
     Raises:
         PolicyError: it is no test.
     """
     change = test.get("change")
-    well = set(test) <= _KEYS and isinstance(change, dict) and set(change) <= _CHANGE and "file" in change
-    if not well or test.get("expect") not in ("permitted", "prohibited") or not isinstance(test.get("by"), str):
+    whole = isinstance(change, dict) and "files" in change
+    well = isinstance(change, dict) and (
+        set(change) == {"files"} if whole else "file" in change and set(change) <= _CHANGE
+    )
+    well = well and set(test) <= (_FILES_KEYS if whole else _KEYS) and isinstance(test.get("by"), str)
+    if not well or test.get("expect") not in ("permitted", "prohibited"):
         raise PolicyError(
-            f"test {test.get('name')!r}: wants name, change (with file), by, and expect: permitted|prohibited"
+            f"test {test.get('name')!r}: wants name, change (with file, or files), by, and expect: permitted|prohibited"
         )
-    assert isinstance(change, dict)  # just looked at
     approvals = tuple(Approval(Person(str(login)), _HEAD) for login in test.get("approvals", ()))
     request = Request(_HEAD, _HEAD, "", Person(str(test["by"])), approvals=approvals)
-    people = crowd(request, (), policy, None)
     teams = FileTeams(test.get("teams") or {})
+    findings = (_judged_files if whole else _judged_change)(policy, tree, test, request, teams, now)
+    wrong = _wrong(test, findings)
+    return Outcome(str(test.get("name")), not wrong, "; ".join(wrong) or "it is as expected")
+
+
+def _wrong(test: Mapping[str, Value], findings: Sequence[Finding]) -> list[str]:
+    """What is not as a test expects it."""
+    blocking = [one for one in findings if one.prohibits]
+    verdict = "prohibited" if blocking else "permitted"
+    out = []
+    if verdict != test["expect"]:
+        out.append("; ".join(one.message for one in blocking) or "nothing stands in the way")
+    if "findings" not in test:
+        return out
+    wanted = [_pattern(test, one) for one in _list(test, test["findings"])]
+    for pattern, one in zip(wanted, test["findings"]):
+        if not any(pattern(finding) for finding in findings):
+            out.append(f"nothing says {', '.join(f'{key}: {value}' for key, value in one.items())}")
+    besides = [one for one in blocking if not any(pattern(one) for pattern in wanted)]
+    return out + [f"not expected: {one.rule}: {one.message}" for one in besides]
+
+
+def _list(test: Mapping[str, Value], value: Value) -> list[Value]:
+    if not isinstance(value, list):
+        raise PolicyError(f"test {test.get('name')!r}: findings is no list")
+    return value
+
+
+def _pattern(test: Mapping[str, Value], wanted: Value) -> Callable[[Finding], bool]:
+    """Tells the findings that a test means."""
+    well = isinstance(wanted, dict) and wanted and set(wanted) <= set(_FINDING)
+    if not well or not all(isinstance(text, str) for text in wanted.values()):
+        raise PolicyError(f"test {test.get('name')!r}: a finding has patterns of {', '.join(_FINDING)}")
+    try:
+        globs = {key: Glob(text) for key, text in wanted.items()}
+    except PatternError as error:
+        raise PolicyError(f"test {test.get('name')!r}: {error}") from error
+
+    def fits(finding: Finding) -> bool:
+        file = finding.origin.file if finding.origin is not None else ""
+        texts = zip(_FINDING, (finding.rule, finding.severity, finding.message, file))
+        return all(globs[key].matches(text) for key, text in texts if key in globs)
+
+    return fits
+
+
+def _judged_files(
+    _policy: Policy, tree: GitTree, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
+) -> Sequence[Finding]:
+    given, changed = (_files(test, value) for value in (test.get("given", {}), test["change"]["files"]))
+    before, after = _laid(tree, given), _laid(tree, {**given, **changed})
+    return _judge.judge_files(request, tree.repository, before, after, now=now, teams=teams).findings
+
+
+def _files(test: Mapping[str, Value], value: Value) -> dict[str, bytes | None]:
+    name = f"test {test.get('name')!r}"
+    if not isinstance(value, dict):
+        raise PolicyError(f"{name}: files and given are mappings of paths to contents")
+    for path in value:
+        if not isinstance(path, str) or not {"", ".", ".."}.isdisjoint(path.split("/")):
+            raise PolicyError(f"{name}: {path!r} is no path from the top of the repository")
+    try:
+        return {path: _data(content) for path, content in value.items()}
+    except TypeError as error:
+        raise PolicyError(f"{name}: a content is text, an object, a list of objects, or null: {error}") from error
+
+
+def _data(content: Value) -> bytes | None:
+    """A file's bytes: text as it is, objects as documents of YAML (which JSON is)."""
+    if content is None or isinstance(content, str):
+        return None if content is None else content.encode("utf-8")
+    if not isinstance(content, (dict, list)):
+        raise TypeError(f"not {content!r}")
+    documents = content if isinstance(content, list) else [content]
+    return "\n---\n".join(json.dumps(one, indent=1) for one in documents).encode("ascii")
+
+
+def _laid(tree: GitTree, files: Mapping[str, bytes | None]) -> OverlaidTree:
+    chosen: dict[str, Entry | None] = dict.fromkeys(files)
+    contents = {}
+    for path, data in files.items():
+        if data is not None:
+            oid = f"test-{sha256(data).hexdigest()}"
+            chosen[path], contents[oid] = Entry(path, "100644", oid), data
+    return OverlaidTree(tree, chosen, contents)
+
+
+def _judged_change(
+    policy: Policy, _tree: GitTree, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
+) -> Sequence[Finding]:
+    people = crowd(request, (), policy, None)
     permit = Permit(policy, Members(policy, teams), people, now, policy.settings.layout)
-    said = [one.message for one in permit.judge([_effect(policy, change)]).findings if one.prohibits]
-    verdict = "prohibited" if said else "permitted"
-    return Outcome(str(test.get("name")), verdict == test["expect"], "; ".join(said) or "nothing stands in the way")
+    return permit.judge([_effect(policy, test["change"])]).findings
 
 
 def _effect(policy: Policy, change: Mapping[str, Value]) -> Effect:
@@ -92,7 +201,7 @@ def _effect(policy: Policy, change: Mapping[str, Value]) -> Effect:
     return path_effect(file, before, after, environment)
 
 
-def run_all(tree: Files, now: datetime) -> list[Outcome]:
+def run_all(tree: GitTree, now: datetime) -> list[Outcome]:
     """Run every test in policy/tests/.
 
     Raises:
@@ -109,7 +218,7 @@ def run_all(tree: Files, now: datetime) -> list[Outcome]:
         tests = value.get("tests") if isinstance(value, dict) else None
         if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
             raise PolicyError(f"{entry.path}: is no mapping with a list of tests")
-        out += [run(policy, test, now) for test in tests]
+        out += [run(policy, tree, test, now) for test in tests]
     return out
 
 

@@ -60,6 +60,9 @@ GOOD = {
         "tests: [{name: n, change: {file: a, after: {b: 1}}, by: a, expect: prohibited}]",
         "tests: [{change: {file: a, variable: v, group: g, before: 1}, by: a, teams: {t: [a]}, approvals: [b], "
         "expect: prohibited}]",
+        "tests: [{given: {a/b: x}, change: {files: {a/b.yml: {c: d}, e: [{f: g}], h: null}}, by: a, "
+        "expect: prohibited}]",
+        "tests: [{change: {files: {a: x}}, by: a, expect: prohibited, findings: [{rule: '*', file: a}]}]",
     ],
 }
 BAD = {
@@ -124,6 +127,13 @@ BAD = {
         "tests: [{change: {variable: a}, by: a, expect: permitted}]",
         "tests: [{change: {file: a}, expect: permitted}]",
         "tests: [{change: {file: a}, by: a, expect: permitted, other: 1}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, findings: []}]",
+        "tests: [{change: {file: a, files: {}}, by: a, expect: permitted}]",
+        "tests: [{change: {files: {../a: x}}, by: a, expect: permitted}]",
+        "tests: [{change: {files: {a: 1}}, by: a, expect: permitted}]",
+        "tests: [{change: {files: {}}, given: [], by: a, expect: permitted}]",
+        "tests: [{change: {files: {}}, by: a, expect: permitted, findings: [{}]}]",
+        "tests: [{change: {files: {}}, by: a, expect: permitted, findings: [{field: a}]}]",
         "tests: {}",
     ],
 }
