@@ -29,7 +29,14 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     PolicyError,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import labels_of
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Exempt, Policy, Rule, Selector, views
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
+    OFF,
+    Exempt,
+    Policy,
+    Rule,
+    Selector,
+    views,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import POLICY, Manifests, Object
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import version_of
 
@@ -83,8 +90,9 @@ class _Tasks:
 
     def schema(self, objects: Sequence[Object]) -> None:
         """The schema check, for every object."""
-        if objects:
-            self._add(SCHEMA, {}, [(one, None) for one in objects], None, SCHEMA, PROHIBIT)
+        how = self.policy.settings.check(SCHEMA)
+        if objects and how != OFF:
+            self._add(SCHEMA, {}, [(one, None) for one in objects], None, SCHEMA, how)
 
     def rule(self, rule: Rule, objects: Sequence[Object]) -> None:
         """The checks of one rule."""

@@ -10,14 +10,24 @@ from ansible_collections.weft.platform.plugins.module_utils._change import Origi
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import areas, ask, restrictions, texts
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._load import ROLES, RULES, SETTINGS, TESTS
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Delta
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Exempt, Policy, Rule, Who
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PROHIBIT, WARN, Delta
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
+    BUILT_IN,
+    OFF,
+    Exempt,
+    Policy,
+    Rule,
+    Who,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._signatures import ALLOWED_SIGNERS, KEYS, REVOKED
 
 LOOSENS, TIGHTENS, CHANGES = "loosens", "tightens", "changes"
 
 #: How much each way of knowing the people behind commits asks for.
 _STRICTNESS = {"pushed": 0, "forge": 1, "signed": 2}
+
+#: How much each severity of a built-in check stands in the way.
+_SEVERITIES = {OFF: 0, WARN: 1, PROHIBIT: 2}
 
 #: Parts of a rule that demand something.
 _DEMANDS = ("deny", "deny_unless", "approvals", "require", "only", "codeowners")
@@ -173,6 +183,11 @@ def _settings(before: Policy, after: Policy) -> Iterator[Delta]:
         yield Delta(_names(looser), message, Origin(SETTINGS))
     if set(old.identity.services) != set(new.identity.services):
         yield Delta(CHANGES, "other committers count as the forge itself", Origin(SETTINGS))
+    for name in BUILT_IN:
+        was, now = old.check(name), new.check(name)
+        if was != now:
+            looser = _SEVERITIES[now] < _SEVERITIES[was]
+            yield Delta(_names(looser), f"the check {name} has the severity {now}, not {was}", Origin(SETTINGS))
     if old.cluster_scoped != new.cluster_scoped:
         yield Delta(CHANGES, "other kinds count as being in no namespace", Origin(SETTINGS))
     if repr(old.layout) != repr(new.layout):

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Origin
@@ -47,7 +48,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import POLICY as POLICY_KIND
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Crowd, Members, crowd
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._permit import Owners, Permit, owners_by
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import OFF, Policy
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
     POLICY,
     Understanding,
@@ -240,9 +241,14 @@ class _Run:
         yaml_limits = found.manifests.yaml_limits
         sides = (Side(merge.before, found.layout, yaml_limits), Side(merge.after, found.layout, yaml_limits))
         schema = _Once(_valid.variables)
-        self.findings += [_aged(one) for one in _valid.check_variables(found.effects, schema)]
-        self.findings += [_aged(one) for one in _valid.check_life(found.effects, sides, schema)]
-        self.findings += _valid.check_twice(found.objects, repository, merge.after, found.manifests)
+        built_in = (
+            _valid.check_variables(found.effects, schema),
+            _valid.check_life(found.effects, sides, schema),
+            _valid.check_twice(found.objects, repository, merge.after, found.manifests),
+        )
+        for finding in chain.from_iterable(built_in):
+            how = policy.settings.check(finding.rule)
+            self.findings += [_aged(finding._replace(severity=how))] if how != OFF else []
         trees = _content_rules.Trees(merge.before, merge.after, sides, found.manifests, self.limits, self.deadline)
         self.findings += _content_rules.check(policy, found.objects, found.moved, trees, self.now)
 

@@ -39,6 +39,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
     ANYONE,
+    BUILT_IN,
+    OFF,
     Approvals,
     Deny,
     Exempt,
@@ -316,7 +318,7 @@ class _Load:
     # -- settings -----------------------------------------------------------------------------------------------
 
     def _settings(self, file: _File, value: Value) -> None:
-        known = ("identity", "inventories", "environments", "plain", "render", "cluster_scoped")
+        known = ("identity", "inventories", "environments", "plain", "render", "cluster_scoped", "checks")
         top = file.mapping(value, (), known, "the file")
         layout = Layout()
         if "inventories" in top:
@@ -336,7 +338,16 @@ class _Load:
             roots=roots,
             values=values,
         )
-        self.settings = Settings(self._identity(file, top.get("identity", {})), layout, frozenset(scoped))
+        identity, checks = self._identity(file, top.get("identity", {})), self._checks(file, top.get("checks", {}))
+        self.settings = Settings(identity, layout, frozenset(scoped), checks)
+
+    @staticmethod
+    def _checks(file: _File, value: Value) -> dict[str, str]:
+        parts = file.mapping(value, ("checks",), BUILT_IN, "checks")
+        # to YAML 1.1 the word off is false
+        said = {name: OFF if how is False else how for name, how in parts.items()}
+        known = (PROHIBIT, WARN, OFF)
+        return {name: file.one_of(how, ("checks", name), known, f"check {name}") for name, how in said.items()}
 
     @staticmethod
     def _identity(file: _File, value: Value) -> Identity:

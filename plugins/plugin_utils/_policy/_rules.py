@@ -33,6 +33,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._match impor
     Predicate,
     lookup,
 )
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PROHIBIT
 
 #: The role that everybody is in whom the forge knows.
 ANYONE = "anyone"
@@ -380,12 +381,25 @@ class Identity(NamedTuple):
     services: tuple[str, ...] = ("web-flow",)
 
 
+#: What is looked at in every change, whatever the rules say, by the rule that its findings name.
+BUILT_IN = ("schema", "variables", "upgrade", "immutable", "duplicate-object")
+OFF = "off"
+
+
 class Settings(NamedTuple):
-    """policy/settings.yml."""
+    """policy/settings.yml.
+
+    checks  PROHIBIT, WARN or OFF for those of BUILT_IN that are said; the others prohibit
+    """
 
     identity: Identity = Identity()
     layout: Layout = Layout()
     cluster_scoped: frozenset[str] = frozenset()
+    checks: Mapping[str, str] = {}
+
+    def check(self, name: str) -> str:
+        """What a finding of the built-in check `name` does."""
+        return self.checks.get(name, PROHIBIT)
 
 
 class Policy(NamedTuple):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks, _rules
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._judge import judge
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     Approval,
@@ -614,6 +614,47 @@ class TestValidity:
         twice = bench.ask({"apps/x.yaml": config_map("extra") + "---\n" + config_map("extra")}, "mona")
         assert sum(one.rule == "duplicate-object" for one in twice.findings) == 2
         assert bench.ask({"apps/prod/web.yaml": config_map(value="c")}, "mona").permitted
+
+    FAULTS: Mapping[str, Mapping[str, str]] = {
+        "schema": {"apps/shop/web.yaml": config_map(value="c") + "nonsense: 1\n"},
+        "variables": {VERSION: START[VERSION] + "node_swap: 3\n"},
+        "upgrade": {VERSION: 'cluster_kubernetes_version: "1.39.0"\n'},
+        "immutable": {VERSION: START[VERSION] + "cluster_pod_cidr: 10.1.0.0/16\n"},
+        "duplicate-object": {"apps/other/web.yaml": config_map(value="c")},
+    }
+
+    @pytest.mark.parametrize("check", _rules.BUILT_IN)
+    @pytest.mark.parametrize("how", ["prohibit", "warn", "off", ""])
+    def test_the_built_in_checks_are_as_strict_as_the_settings_say(self, bench: Bench, check: str, how: str) -> None:
+        everything = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        settings = f"checks: {{{check}: {how}}}\n" if how else "plain: nothing\n"
+        verdict = bench.rules(everything, **{"policy/settings.yml": settings}).ask(self.FAULTS[check], "olga")
+        said = {finding.severity for finding in verdict.findings if finding.rule == check}
+        assert said == ({how or "prohibit"} if how != "off" else set())
+        assert verdict.permitted is (how in ("warn", "off"))
+        others = f"checks: {{{', '.join(f'{one}: off' for one in _rules.BUILT_IN if one != check)}}}\n"
+        assert not bench.rules(everything, **{"policy/settings.yml": others}).ask(self.FAULTS[check], "olga").permitted
+
+    def test_a_rule_that_is_called_like_a_check_is_a_rule(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += "  - {name: schema, require: {schema: {}}}\n  - {name: upgrade, change: {file: '**'}, deny: never}\n"
+        own = bench.rules(rules, **{"policy/settings.yml": "checks: {schema: off, upgrade: off}\n"})
+        assert {rule for rule, _message in why(own.ask(self.FAULTS["schema"], "olga"))} == {"schema", "upgrade"}
+
+    def test_settings_that_change_are_judged_by_those_of_the_target(self, bench: Bench) -> None:
+        everything = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        own = bench.rules(everything)
+        verdict = own.ask({"policy/settings.yml": "checks: {schema: warn}\n", **self.FAULTS["schema"]}, "olga")
+        assert {rule for rule, _message in why(verdict)} == {"schema"}
+        assert ("loosens", "the check schema has the severity warn, not prohibit") in {
+            one[:2] for one in verdict.deltas
+        }
+        strict = bench.rules(everything, **{"policy/settings.yml": "checks: {schema: off, upgrade: warn}\n"})
+        verdict = strict.ask({"policy/settings.yml": "checks: {schema: warn, upgrade: off}\n"}, "olga")
+        assert [one[:2] for one in verdict.deltas] == [
+            ("loosens", "the check upgrade has the severity off, not warn"),
+            ("tightens", "the check schema has the severity warn, not off"),
+        ]
 
     def test_conflicts_with_the_target(self, bench: Bench) -> None:
         head = bench.repo.commit({"apps/shop/web.yaml": config_map(value="c")}, bench.base, author="mona")

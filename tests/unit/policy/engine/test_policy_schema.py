@@ -38,6 +38,7 @@ GOOD = {
     "settings": [
         "identity: {commits: signed, services: [web-flow]}",
         "{environments: {prod: 'clusters/prod/**'}, plain: ['docs/**'], cluster_scoped: [Tenant]}",
+        "checks: {schema: off, variables: 'off', upgrade: warn, immutable: prohibit, duplicate-object: warn}",
         "{inventories: {directory: inv, base: all}, render: {roots: [k], charts: {c: [[v.yaml], [v.yaml, w.yaml]]}}}",
     ],
     "rules": [
@@ -81,6 +82,10 @@ BAD = {
         "identity: {commits: yes}",
         "identity: {other: 1}",
         "plain: []",
+        "checks: {yaml: warn}",
+        "checks: {schema: on}",
+        "checks: {schema: info}",
+        "checks: [schema]",
         "render: {charts: []}",
         "inventories: {directory: ''}",
         "environments: {prod: {a: b}}",
