@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Path, Subject, Value
@@ -26,6 +26,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._match impor
     Patterns,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
+    Deny,
     ObjectSelector,
     Policy,
     Rule,
@@ -66,24 +67,39 @@ class Limit(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Who may change something, and what restricts it."""
+    """Who may change something, and what restricts it.
+
+    denies, only  of the limits: those that hold whatever the change
+    """
 
     grants: tuple[Grant, ...]
     limits: tuple[Limit, ...]
-
-    @property
-    def denied(self) -> bool:
-        """Whether a rule denies it whatever the change."""
-        return any(limit.surely and limit.text.startswith("denied") for limit in self.limits)
+    denies: tuple[Deny, ...] = ()
+    only: tuple[Who, ...] = ()
 
     def names(self) -> set[str]:
-        """The roles, teams and users that some rule allows it to."""
-        return set() if self.denied else {name for grant in self.grants for name in grant.who.names()}
+        """The roles, teams and users that the rules allow it to."""
+        if any(one.to is None for one in self.denies):
+            return set()
+        names = {name for grant in self.grants for name in grant.who.names()}
+        if self.only:
+            common = set.intersection(*(set(one.names()) for one in self.only))
+            names = common or {" and ".join(sorted(map(str, self.only)))}
+        denied = {name for one in self.denies if one.to is not None and one.to.how != "all" for name in one.to.names()}
+        return names - denied
+
+    def holds(self, is_one: Callable[[Who], bool]) -> bool:
+        """Whether somebody may, by whether they are whom a rule means."""
+        if any(one.to is None or is_one(one.to) for one in self.denies):
+            return False
+        return any(is_one(grant.who) for grant in self.grants) and all(is_one(one) for one in self.only)
 
 
 def ask(policy: Policy, effect: Effect, leaf: Leaf) -> Answer:
     """Who may make a change like this, by which rules; values before and after are left open."""
-    grants, limits = [], []
+    grants: list[Grant] = []
+    limits: list[Limit] = []
+    certain: list[Rule] = []
     for rule in policy.rules:
         means = [one for one in rule.selectors if _means(policy, one, effect, leaf, False) == YES]
         if rule.allowed is not None and means:
@@ -93,7 +109,9 @@ def ask(policy: Policy, effect: Effect, leaf: Leaf) -> Answer:
         if restricting:
             surely = any(_condition(one) == "" for one in means)
             limits += [Limit(rule.name, text, surely) for text in restrictions(rule)]
-    return Answer(tuple(grants), tuple(limits))
+            certain += [rule] if surely else []
+    denies = tuple(rule.deny for rule in certain if rule.deny is not None)
+    return Answer(tuple(grants), tuple(limits), denies, tuple(rule.only for rule in certain if rule.only is not None))
 
 
 def _means(policy: Policy, selector: Selector, effect: Effect, leaf: Leaf, restricting: bool) -> int:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Subject, Value
@@ -76,8 +77,7 @@ def may(policy: Policy, person: Person, teams: Teams | None) -> list[str]:
     members = Members(policy, teams)
     out = []
     for area in areas([policy]):
-        answer = ask(policy, area.effect, area.leaf)
-        if not answer.denied and any(members.is_one(person, grant.who) for grant in answer.grants):
+        if ask(policy, area.effect, area.leaf).holds(partial(members.is_one, person)):
             out.append(area.text)
     return out
 

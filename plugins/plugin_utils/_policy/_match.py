@@ -160,7 +160,8 @@ class PathGlob:
                 self._parts.append(Glob(part))
         # "a/**" means what is below a, not a itself: at least one more part must follow.
         self._below = self._parts[-1] is _ANYWHERE
-        self.literal = None if any(part is _ANYWHERE or part.literal is None for part in self._parts) else whole
+        wild = any(part is _ANYWHERE or part.literal is None for part in self._parts)
+        self.literal = None if wild else "/".join(part.literal for part in self._parts)
 
     def matches(self, path: str) -> bool:
         """Whether the path is one that the pattern means."""

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright: the weft.platform authors
+"""Who may change this, and what may somebody change: asked of the rules alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _areas, _info, _load
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import YES
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, views
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._teams import FileTeams
+
+from tests.unit.policy.engine.test_understand import TreeOf
+
+ROLES = "roles: {ops: {members: [team:platform]}, devs: {members: [team:shop, 'user:eve']}, all: {members: [anyone]}}\n"
+TEAMS = FileTeams({"platform": ["olga"], "shop": ["mona"]})
+
+
+def tree(rules: str) -> Any:
+    return TreeOf({"policy/roles.yml": ROLES, "policy/rules/a.yml": f"rules:\n{rules}"})
+
+
+def policy(rules: str) -> Policy:
+    return _load.load(tree(rules))
+
+
+EVERYTHING = "  - {name: everything, change: {file: '**'}, allow: [ops, devs]}\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "question", "names"),
+    [
+        ("", {}, []),
+        ("", {"path": "README.md"}, ["role:devs", "role:ops"]),
+        ("  - {name: a, change: {file: 'x/**'}, deny: frozen}\n", {"path": "x/y"}, []),
+        ("  - {name: a, change: {file: 'x/**'}, deny: frozen}\n", {"path": "y"}, ["role:devs", "role:ops"]),
+        # a denial to some is none to the others
+        ("  - {name: a, change: {file: 'x/**'}, deny: {reason: r, to: devs}}\n", {"path": "x/y"}, ["role:ops"]),
+        (
+            "  - {name: a, change: {file: 'x/**'}, deny: {reason: r, to: {all: [devs, ops]}}}\n",
+            {"path": "x/y"},
+            ["role:devs", "role:ops"],
+        ),
+        # only takes away what others allow
+        ("  - {name: a, change: {file: 'x/**'}, only: ops}\n", {"path": "x/y"}, ["role:ops"]),
+        ("  - {name: a, change: {file: 'x/**'}, only: 'user:eve'}\n", {"path": "x/y"}, ["user:eve"]),
+        (
+            "  - {name: a, change: {file: 'x/**'}, only: ops}\n  - {name: b, change: {file: '**'}, only: devs}\n",
+            {"path": "x/y"},
+            ["role:devs and role:ops"],
+        ),
+        # what depends on the change takes nothing away for certain
+        (
+            "  - {name: a, change: {file: 'x/**', action: added}, deny: r}\n",
+            {"path": "x/y"},
+            ["role:devs", "role:ops"],
+        ),
+        (
+            "  - {name: a, change: {field: spec.replicas, new: '> 3'}, deny: r}\n",
+            {"path": "y", "kind": "Deployment.apps", "field": "spec.replicas"},
+            ["role:devs", "role:ops"],
+        ),
+        ("  - {name: a, change: {field: v}, deny: r}\n", {"path": "inventories/prod/hosts.yml", "field": "v"}, []),
+        (
+            "  - {name: a, change: {object: {kind: Secret}}, deny: r}\n",
+            {"path": "y", "kind": "Secret", "name": "a/b"},
+            [],
+        ),
+        (
+            "  - {name: a, change: {object: {kind: '*', namespace: 'kube-*'}}, deny: r}\n",
+            {"path": "y", "kind": "Secret", "name": "a/b"},
+            ["role:devs", "role:ops"],
+        ),
+    ],
+)
+def test_who_may(rules: str, question: dict[str, str], names: list[str]) -> None:
+    rules = EVERYTHING + rules if question else "  []\n"
+    asked = [question.get(key, "") for key in ("path", "kind", "name", "field")]
+    assert _info.shown(_info.who(policy(rules), *asked))["who"] == names
+
+
+@pytest.mark.parametrize(
+    ("limit", "demands", "always"),
+    [
+        ("deny: no way", "denied: no way", True),
+        ("deny: {reason: never, to: [devs, ops]}", "denied to role:devs or role:ops: never", True),
+        ("only: {all: [devs, ops]}", "only role:devs and role:ops", True),
+        ("allow: devs, approvals: 1", "1 approval by role:devs", True),
+        (
+            "approvals: {count: 2, from: ops, unless: 'user:eve'}",
+            "2 approvals by role:ops, unless all behind it are user:eve",
+            True,
+        ),
+        ("codeowners: approve", "approval by its code owners", True),
+        ("require: [{pss: baseline}, {replicas: {minimum: 2}}]", "must pass pss, replicas", True),
+    ],
+)
+def test_limits_in_words(limit: str, demands: str, always: bool) -> None:
+    found = _info.shown(_info.who(policy(f"  - {{name: a, change: {{file: '**'}}, {limit}}}\n"), "x"))
+    assert {"rule": "a", "demands": demands, "always": always} in found["limits"]
+
+
+def test_conditions_in_words() -> None:
+    rules = "  - {name: a, change: {field: v, action: [added, removed], new: 1}, allow: ops}\n"
+    found = _info.shown(_info.who(policy(rules), "inventories/x/group_vars/all.yml", field_path="v"))
+    assert found["by"] == [{"rule": "a", "who": "role:ops", "condition": "when added or removed, for some values"}]
+    text = _info.as_text(found)
+    assert text == "who may change it: role:ops\n  by rule a (when added or removed, for some values)\n"
+
+
+def test_a_field_that_cannot_be_understood() -> None:
+    with pytest.raises(PolicyError, match=r"a\[b"):
+        _info.who(policy(EVERYTHING), "x", field_path="a[b")
+
+
+RULES = """\
+  - {name: everything, change: {file: '**'}, allow: ops}
+  - {name: apps, change: {file: 'apps/**'}, allow: anyone}
+  - {name: carved, change: {file: 'apps/stone'}, deny: it is carved}
+  - {name: versions, change: {file: 'inventories/**', field: cluster_kubernetes_version}, only: devs}
+  - {name: shop, change: {object: {kind: '*', namespace: shop}}, allow: devs}
+  - {name: away, change: {object: {kind: '*', namespace: shop}}, deny: {reason: left, to: 'user:eve'}}
+"""
+
+
+VERSIONS = "field cluster_kubernetes_version, file inventories/**"
+
+
+@pytest.mark.parametrize(
+    ("login", "areas"),
+    [
+        ("olga", ["file **", "file apps/**", "object {kind *, namespace shop}"]),
+        ("mona", [VERSIONS, "file apps/**", "object {kind *, namespace shop}"]),
+        ("EVE", [VERSIONS, "file apps/**"]),
+        ("stranger", ["file apps/**"]),
+    ],
+)
+def test_what_somebody_may(login: str, areas: list[str]) -> None:
+    assert _info.may(policy(RULES), Person(login), TEAMS) == areas
+
+
+def test_the_whole_matrix_and_what_is_odd() -> None:
+    odd = "  - {name: never, change: {object: {kind: 'A,!A'}}, allow: ops}\n"
+    found = _info.report(tree(RULES + odd), FileTeams({"platform": ["olga"]}))
+    rows = {row["area"]: row["who"] for row in found["matrix"]}
+    assert rows == {
+        VERSIONS: ["role:devs"],
+        "file **": ["role:ops"],
+        "file apps/**": ["anyone", "role:ops"],
+        "file apps/stone": [],
+        "object {kind *, namespace shop}": ["role:devs", "role:ops"],
+    }
+    assert found["never_match"] == ["never"]
+    assert found["nobody_may"] == ["file apps/stone"]
+    assert found["unknown_members"] == ["team:shop"]
+    text = _info.as_text(found)
+    assert "Rules that can never match: never\n" in text and "Members that exist nowhere: team:shop\n" in text
+    assert _info.report(tree(RULES))["unknown_members"] == []  # nobody was asked
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "{file: '**'}",
+        "{file: 'a/*/c'}",
+        "{file: 'a/**/[x-z]?.yml'}",
+        "{file: '!docs/**'}",
+        "{file: ['a/**', '!a/b/**']}",
+        "{file: 'dir/'}",
+        r"{file: 'with\*star'}",
+        "{environment: prod}",
+        "{environment: '!prod'}",
+        "{type: host, host: 'cp*'}",
+        "{group: workers, field: node_taints}",
+        "{group: '!all', field: v}",
+        "{field: 'spec.containers[name=web].image'}",
+        "{field: 'spec.containers[*].image', object: {kind: Pod}}",
+        "{field: 'a[2].b'}",
+        "{field: '!spec.replicas', object: {kind: Deployment.apps}}",
+        "{object: {group: '', kind: Pod, namespace: 'team-?', name: '*-web', labels: {tier: 'g*', x: '!y'}}}",
+        "{object: {group: '*.example.org', kind: '*'}}",
+        "{object: {kind: '!Secret', namespace: '!kube-*,!platform-*'}}",
+        "{type: path, file: 'charts/**', action: removed}",
+        "{field: v, old: 1, new: 2}",
+    ],
+)
+def test_a_sample_is_what_its_selector_means(selector: str) -> None:
+    found = policy(f"  - {{name: a, change: {selector}, allow: ops}}\n")
+    (area,) = _areas.areas([found])
+    (means,) = found.rules[0].selectors
+    bare = means._replace(old=None, new=None, action=())
+    assert all(bare.meets(view, False) == YES for view in views(area.effect, True))
+    assert bare.leaf(area.effect, area.leaf) == YES
+    assert _areas.ask(found, area.effect, area.leaf).names() == {"role:ops"}
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "{file: 'a,!a'}",
+        "{object: {kind: Pod, name: 'x,!*'}}",
+        "{field: ['spec', '!**', '!*', '!spec']}",
+        "{host: '!*'}",
+    ],
+)
+def test_what_nothing_can_be_has_no_sample(selector: str) -> None:
+    (means,) = policy(f"  - {{name: a, change: {selector}, allow: ops}}\n").rules[0].selectors
+    assert _areas.sample(means, "x", Layout()) is None
