@@ -147,7 +147,7 @@ def _hint(name: str, known: Collection[str]) -> str:
     from difflib import get_close_matches  # only where something is wrong
 
     near = get_close_matches(name, list(known), 1, 0.6)
-    return f"do you mean {near[0]!r}?" if near else f"it has {_listed(known)}"
+    return f"do you mean {near[0]!r}?" if near else f"there is {_listed(known) or 'none'}"
 
 
 class _Load:
@@ -157,6 +157,7 @@ class _Load:
         self.tree = tree
         self.problems: list[Problem] = []
         self.roles: dict[str, Role] = {}
+        self.knows_roles = True  # where they cannot be read, that is said, and not of every rule again
         self.teams: dict[str, tuple[str, ...]] = {}
         self.people: dict[str, tuple[str, ...]] = {}
         self.owners: Who | None = None
@@ -179,6 +180,7 @@ class _Load:
                 self._read(path, self._roles if path == ROLES else self._settings)
         if self.files and ROLES not in self.files:
             self._say(ROLES, "is missing; it says who is who")
+            self.knows_roles = False
         for path in self.files:
             if path.startswith(RULES):
                 self._rule_file(path)
@@ -206,16 +208,20 @@ class _Load:
         try:
             documents = _yaml.read(self.tree.read(path), path, "ansible", _LIMITS)
         except _yaml.YamlError as error:
-            self.problems.append(Problem(Origin(path, error.line), error.message))
+            self._unreadable(Problem(Origin(path, error.line), error.message))
             return
         except GitError as error:
-            self._say(path, str(error))
+            self._unreadable(Problem(Origin(path), str(error)))
             return
         if len(documents) > 1:
             self.problems.append(Problem(documents[1].position().origin, "a second document; a policy file has one"))
         for document in documents[:1]:
             if document.value is not None:
                 take(_File(document, self.problems), document.value)
+
+    def _unreadable(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        self.knows_roles = self.knows_roles and problem.origin.file != ROLES
 
     # -- roles --------------------------------------------------------------------------------------------------
 
@@ -311,7 +317,7 @@ class _Load:
         if colon and kind in ("user", "team") and rest:
             if kind == "user":
                 self._login(file, rest, path)
-        elif name != ANYONE and name.removeprefix("role:") not in self.roles:
+        elif self.knows_roles and name != ANYONE and name.removeprefix("role:") not in self.roles:
             file.problem(path, f"there is no role {name!r}; {_hint(name, self.roles)}")
         return Who("one", name.removeprefix("role:"))
 
