@@ -130,7 +130,11 @@ def _one(settings: Config, push: Push, environment: Mapping[str, str], out: IO[s
     base = push.old
     if not base.strip("0"):
         # A new branch is judged by the policy of the default one, as what it adds to that.
-        base = _reference.resolve(repository, "HEAD", environment)
+        try:
+            base = _reference.resolve(repository, "HEAD", environment)
+        except GitError as error:
+            message = "the default branch has no commit, so no policy to judge by; push it before the hook is installed"
+            raise PolicyError(message) from error
     verdict = _judged(settings, push, base, Person(pusher), repository, environment, now)
     if push.old == base and verdict.merge_base not in ("", base):
         raise PolicyError("the push takes commits away from a protected branch; revert them with new commits instead")

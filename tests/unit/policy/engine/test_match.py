@@ -82,6 +82,8 @@ def test_globs(pattern: str, text: str, matches: bool) -> None:
         ("inventories/*/group_vars/**", "inventories/prod/group_vars/all.yml", True),
         ("a?c", "a/c", False),
         ("x\ny", "x\ny", True),
+        (r"a/with\*star", "a/with*star", True),
+        (r"a/with\*star", r"a/with\*star", False),
         ("**/**", "a", True),
     ],
 )
