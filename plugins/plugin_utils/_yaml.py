@@ -447,7 +447,7 @@ class _Reader:
     def _key(self, node: Node) -> Node:
         if node.kind != "scalar" or node.tag:
             raise self._error(node, "a key must be plain text or a number, not a mapping, a list or a tagged value")
-        if node.scalar is not _MERGE and self.flavour == "k8s":
+        if self.flavour == "k8s" and type(node.scalar) is not str and node.scalar is not _MERGE:
             text = _key_text(node.scalar)
             if text is None:
                 raise self._error(node, f"{node.scalar!r} cannot be a key; write it in quotes")

@@ -162,3 +162,17 @@ def test_renaming_a_file_never_permits_more(
     there = ask(files, {"apps/shop/web.yml": config_map("2")}, asker)
     moved = ask(files, {"apps/shop/web.yml": None, new: config_map("2")}, asker)
     assert there.permitted or not moved.permitted
+
+
+@quick
+@given(rule_lists, askers, st.sampled_from(["apps/shop/moved.yml", "web.yml", "apps/deep/er/web.yaml"]))
+def test_a_move_is_nothing_or_a_removal_and_an_addition(
+    bodies_: list[dict[str, Any]], asker: tuple[str, list[str]], new: str
+) -> None:
+    """Whoever may take a file away and add it elsewhere may move it, and a permitted move is no Change."""
+    old, files = "apps/shop/web.yml", policy(named(bodies_))
+    moved = ask(files, {old: None, new: config_map("1")}, asker)
+    gone = ask(files, {old: None}, asker)
+    come = ask({**files, old: None}, {new: config_map("1")}, asker)
+    assert moved.permitted or not (gone.permitted and come.permitted)
+    assert moved.permitted is (moved.changes == ())
