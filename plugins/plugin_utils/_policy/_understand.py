@@ -136,11 +136,7 @@ class Manifests:
             path: which file.
             words: the file is only looked into when it holds one of these.
         """
-        entry = tree.entry(path)
-        if entry is None or not entry.mode.startswith("100") or not path.endswith(YAML_SUFFIXES):
-            return ()
-        plain = self.layout.plain is not None and self.layout.plain.matches(path)
-        if plain or path.startswith((f"{POLICY}/", f"{self.layout.inventories}/")) or _roots.is_input(tree, path):
+        if not self._may_hold_objects(tree, path):
             return ()
         try:
             if words and not any(word in tree.read(path) for word in words):
@@ -155,8 +151,19 @@ class Manifests:
         This reads the whole repository; only checks that need all objects ask for it.
         """
         paths = sorted(entry.path for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
-        wanted = (path for path in paths if self.layout.environment(path) in scopes)
+        inside = (path for path in paths if self.layout.environment(path) in scopes)
+        wanted = [path for path in inside if self._may_hold_objects(tree, path)]
+        tree.ahead(wanted)
         return [one for path in wanted for one in self.objects(tree, path)]
+
+    def _may_hold_objects(self, tree: Files, path: str) -> bool:
+        entry = tree.entry(path)
+        if entry is None or not entry.mode.startswith("100") or not path.endswith(YAML_SUFFIXES):
+            return False
+        if self.layout.plain is not None and self.layout.plain.matches(path):
+            return False
+        elsewhere = path.startswith((f"{POLICY}/", f"{self.layout.inventories}/"))
+        return not elsewhere and not _roots.is_input(tree, path)
 
 
 def understand(
