@@ -16,18 +16,10 @@ import sys
 import zlib
 from pathlib import Path
 
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._opa import FORBIDDEN
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "plugins" / "plugin_utils" / "_policy" / "schemas" / "opa-capabilities.json.z"
-
-#: Functions that a policy may not call, each with the reason.
-FORBIDDEN = {
-    "http.send": "reaches the network",
-    "net.lookup_ip_addr": "reaches the network",
-    "opa.runtime": "reads the environment of the process",
-    "rand.intn": "gives another answer when a verdict is replayed",
-    "time.now_ns": "gives another answer when a verdict is replayed",
-    "uuid.rfc4122": "gives another answer when a verdict is replayed",
-}
 
 
 def make() -> bytes:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_plan i
     found,
     read_yaml,
     results,
+    unknown_data,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_text import RegoError
 
@@ -51,8 +53,12 @@ TARGET = "admission.k8s.gatekeeper.sh"
 ENFORCEMENT_POINT = "gator.gatekeeper.sh"
 
 _TEMPLATES, _CONSTRAINTS, _EXPANSION = "templates.gatekeeper.sh", "constraints.gatekeeper.sh", "expansion.gatekeeper.sh"
-#: An object made by an expansion is expanded again, no deeper than this.
-_MAX_EXPANSIONS = 30
+#: The versions that Gatekeeper serves, by group.
+_VERSIONS = {
+    _TEMPLATES: ("v1", "v1beta1", "v1alpha1"),
+    _CONSTRAINTS: ("v1beta1", "v1alpha1"),
+    _EXPANSION: ("v1beta1", "v1alpha1"),
+}
 _KEYS = ("files", "builtin_errors")
 
 
@@ -134,13 +140,17 @@ def _read(job: Job, paths: Sequence[str]) -> _Policy:
                 )
     if not constraints:
         raise Broken(f"{', '.join(paths)}: there is no Constraint: nothing would be checked")
+    _no_circle(expansions, ", ".join(paths))
     return _Policy([_constraint(value, path, templates) for path, value in constraints], expansions)
 
 
 def _kind_of(value: Any, path: str) -> tuple[str, str]:
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         raise Broken(f"{path}: holds something that is no Kubernetes object")
-    return text_of(value.get("apiVersion")).rpartition("/")[0], value["kind"]
+    group, _, version = text_of(value.get("apiVersion")).rpartition("/")
+    if group in _VERSIONS and version not in _VERSIONS[group]:
+        raise Broken(f"{path}: {value['kind']}: Gatekeeper has {quoted(_VERSIONS[group])} of {group}, no {version!r}")
+    return group, value["kind"]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -234,7 +244,8 @@ def _policies(target: Mapping[str, Any], where: str) -> PolicySet:
         Broken: there is none, or it does what a template may not.
     """
     source: Any = {"rego": target.get("rego"), "libs": target.get("libs")}
-    for code in target.get("code") or ():
+    # where Rego is written in both places, the older one counts
+    for code in () if source["rego"] else target.get("code") or ():
         if _deep(code, "engine") == "Rego":
             source = _mapping(_deep(code, "source"))
     if not isinstance(source.get("rego"), str) or not source["rego"].strip():
@@ -258,14 +269,18 @@ def _check_modules(policies: PolicySet, where: str) -> None:
         entry, *libs = moved(policies, 0)
     except RegoError as error:
         raise Broken(str(error)) from error
-    if "violation" not in entry.names:
+    if "violation" not in entry.rules:
         raise Broken(f"{where}: has no rule named violation")
-    foreign = sorted((entry.data.union(*(lib.data for lib in libs))) - {"lib", "inventory"})
+    used = {path[0] if path else "data itself" for module in (entry, *libs) for path in module.data}
+    foreign = sorted(used - {"lib", "inventory"})
     if foreign:
         raise Broken(f"{where}: may refer to data.lib and data.inventory only, not to {quoted(foreign)}")
     for lib in libs:
         if lib.package[0] != "lib":
             raise Broken(f"{where}: package {'.'.join(lib.package)} of a library must begin with lib")
+    missing = unknown_data((entry, *libs), ["inventory"])
+    if missing:
+        raise Broken(f"{where}: refers to {', '.join(missing)}, which no library of it has")
 
 
 # --- Constraints ------------------------------------------------------------------------------------------------
@@ -277,8 +292,8 @@ def _constraint(value: Mapping[str, Any], path: str, templates: Mapping[str, _Te
     template = templates.get(kind)
     if template is None:
         raise Broken(f"{where}: there is no ConstraintTemplate for {kind}; name its file in the rule as well")
-    if not isinstance(name, str) or not name:
-        raise Broken(f"{where}: has no name")
+    if not isinstance(name, str) or len(name) > 63 or not _NAME.fullmatch(name):
+        raise Broken(f"{where}: its name must be lower case letters, digits, - and ., at most 63 of them")
     filled = copy.deepcopy(dict(value))
     _fill(filled, template.schema)
     faults = _schema.Faults()
@@ -297,11 +312,13 @@ def _constraint(value: Mapping[str, Any], path: str, templates: Mapping[str, _Te
 
 
 def _fill(value: Any, schema: Any) -> None:
-    """Fill in the defaults of a schema where their parents are."""
+    """Fill in the defaults of a schema where their parents are; null that is no value is taken out before."""
     if isinstance(value, dict):
         for name, inner in _mapping(_mapping(schema).get("properties")).items():
-            default = _mapping(inner).get("default")
-            if value.get(name) is None and default is not None:
+            default, nullable = _mapping(inner).get("default"), _mapping(inner).get("nullable") is True
+            if name in value and value[name] is None and not nullable:
+                del value[name]
+            if name not in value and default is not None:
                 value[name] = copy.deepcopy(default)
             _fill(value.get(name), inner)
         for name, item in value.items():
@@ -328,11 +345,28 @@ def _actions(spec: Mapping[str, Any], where: str) -> frozenset[str]:
     )
 
 
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
+
+
+def _is_label(key: str) -> bool:
+    """Whether a text can be the key of a label: a word, and before it where wanted a domain and a slash."""
+    domain, slash, word = key.rpartition("/")
+    return bool(_WORD.fullmatch(word)) and (not slash or (len(domain) <= 253 and bool(_NAME.fullmatch(domain))))
+
+
 def _selector_wrong(selector: Any, where: str) -> None:
     """
     Raises:
-        Broken: it is no label selector.
+        Broken: it is no label selector, or could not select anything.
     """
+    wanted = [(key, [value]) for key, value in (_mapping(selector).get("matchLabels") or {}).items()]
+    wanted += [(one["key"], one.get("values") or []) for one in _mapping(selector).get("matchExpressions") or ()]
+    for key, values in wanted:
+        if not _is_label(key):
+            raise Broken(f"{where}: {key!r} cannot be the key of a label")
+        if not all(value == "" or _WORD.fullmatch(value) for value in values):
+            raise Broken(f"{where}: {quoted(values)} cannot all be values of a label")
     for one in _mapping(selector).get("matchExpressions") or ():
         operator, values = one["operator"], one.get("values") or []
         if operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
@@ -346,11 +380,13 @@ def _expansion(value: Mapping[str, Any], path: str) -> _Expansion:
     made = _mapping(spec.get("generatedGVK"))
     source, applies = spec.get("templateSource"), spec.get("applyTo")
     where = f"{path}: ExpansionTemplate {name}"
+    if not isinstance(name, str) or not 0 < len(name) < 64:
+        raise Broken(f"{where}: wants a name of at most 63 characters")
     if not isinstance(source, str) or not source or not made or not isinstance(applies, list) or not applies:
         raise Broken(f"{where}: wants applyTo, templateSource and generatedGVK")
     group, version, kind = (text_of(made.get(key)) for key in ("group", "version", "kind"))
     out = _Expansion(
-        text_of(name),
+        name,
         [_mapping(one) for one in applies],
         tuple(source.split(".")),
         f"{group}/{version}" if group else version,
@@ -365,6 +401,22 @@ def _expansion(value: Mapping[str, Any], path: str) -> _Expansion:
 def _applies(expansion: _Expansion, group: str, version: str, kind: str) -> bool:
     wanted = (("groups", group), ("versions", version), ("kinds", kind))
     return any(all(value in (one.get(key) or ()) for key, value in wanted) for one in expansion.applies)
+
+
+def _no_circle(expansions: Sequence[_Expansion], where: str) -> None:
+    """
+    Raises:
+        Broken: what one expansion makes leads, by others, to itself, so there would be no end.
+    """
+    left = list(expansions)
+    while left:
+        made = [_group_version_kind({"apiVersion": one.version, "kind": one.kind}) for one in left]
+        # those that nothing leads to any more are part of no circle
+        fed = [one for one in left if any(_applies(one, *what) for what in made)]
+        if len(fed) == len(left):
+            names = quoted(sorted(one.name for one in left))
+            raise Broken(f"{where}: the ExpansionTemplates {names} make what each other expand, without end")
+        left = fed
 
 
 # --- Reviews ----------------------------------------------------------------------------------------------------
@@ -389,24 +441,26 @@ class _Reviewed(NamedTuple):
     action: str = ""
 
 
-def _reviewed(at: ObjectAt, expansions: Sequence[_Expansion]) -> Iterator[_Reviewed]:
-    todo = [(_Reviewed(at, at.object, bool(at.inside)), 0)]
+def _reviewed(job: Job, expansions: Sequence[_Expansion], denied: list[Finding]) -> Iterator[_Reviewed]:
+    """Every object of a job and what is made of it; what cannot be expanded is denied."""
+    todo = [_Reviewed(at, at.object, bool(at.inside)) for at in job.objects]
     while todo:
-        one, depth = todo.pop()
+        one = todo.pop(0)
         yield one
-        if depth < _MAX_EXPANSIONS:
-            todo += [(_expanded(one, expansion), depth + 1) for expansion in expansions if _fits(one, expansion)]
+        for expansion in expansions:
+            if not _applies(expansion, *_group_version_kind(one.object)):
+                continue
+            if isinstance(_deep(one.object, *map(str, expansion.source)), dict):
+                todo.append(_expanded(one, expansion))
+            else:
+                source = ".".join(map(str, expansion.source))
+                message = f"{one.prefix}ExpansionTemplate {expansion.name} cannot expand it: it has no {source}"
+                denied.append(finding(job, one.at, one.below, message))
 
 
 def _group_version_kind(obj: Mapping[str, Any]) -> tuple[str, str, str]:
     group, _, version = text_of(obj.get("apiVersion")).rpartition("/")
     return group, version, text_of(obj.get("kind"))
-
-
-def _fits(one: _Reviewed, expansion: _Expansion) -> bool:
-    return _applies(expansion, *_group_version_kind(one.object)) and isinstance(
-        _deep(one.object, *map(str, expansion.source)), dict
-    )
 
 
 def _expanded(one: _Reviewed, expansion: _Expansion) -> _Reviewed:
@@ -416,11 +470,14 @@ def _expanded(one: _Reviewed, expansion: _Expansion) -> _Reviewed:
     meta["name"] = f"{text_of(parent.get('name'))}-{expansion.kind}".lower()
     if parent.get("namespace"):
         meta["namespace"] = parent["namespace"]
-    owner = {key: one.object.get(key) for key in ("apiVersion", "kind")}
-    meta["ownerReferences"] = [*(meta.get("ownerReferences") or ()), {**owner, "name": parent.get("name"), "uid": ""}]
+    owner = {"apiVersion": one.object["apiVersion"], "kind": one.object["kind"], "name": parent.get("name")}
+    owners = [*(meta.get("ownerReferences") or ())]
+    if owner["name"] and not any(_mapping(known).items() >= owner.items() for known in owners):
+        meta["ownerReferences"] = [*owners, {**owner, "uid": ""}]
     made.update({"apiVersion": expansion.version, "kind": expansion.kind, "metadata": meta})
-    prefix = f"{one.prefix}[Implied by {expansion.name}] "
-    return _Reviewed(one.at, made, True, (*one.below, *expansion.source), prefix, expansion.action or one.action)
+    # only the last expansion is named and weighs, as in Gatekeeper
+    prefix = f"[Implied by {expansion.name}] "
+    return _Reviewed(one.at, made, True, (*one.below, *expansion.source), prefix, expansion.action)
 
 
 def _review(obj: Mapping[str, Any], namespace: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -620,8 +677,8 @@ def plan(job: Job, builder: Builder) -> Finish:
     files = [params["files"]] if isinstance(params["files"], str) else params["files"]
     policy = _read(job, files)
     namespaces = _Namespaces(job)
-    reviewed = [one for at in job.objects for one in _reviewed(at, policy.expansions)]
     denied: list[Finding] = []
+    reviewed = list(_reviewed(job, policy.expansions, denied))
     asked: list[_Asked] = []
     for constraint in policy.constraints:
         selected = list(_selected(job, constraint, reviewed, namespaces, denied)) if constraint.actions else []
@@ -665,7 +722,7 @@ def _add_run(
         review = builder.add_document("review with namespace" if wants_namespace else "review", one.object, make)
         inputs.append((review, parameters))
     place = None
-    if any("inventory" in module.data for module in modules):
+    if any(path[0] == "inventory" for module in modules for path in module.data):
         objects: Callable[[], Sequence[ObjectAt]] = job.context.objects
         place = builder.add_inventory(objects, lambda: inventory(at.object for at in objects()))
     return builder.add_run(Run(number, (*modules[0].package, "violation"), inputs, place))

@@ -27,11 +27,24 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_text i
 #: How to get opa, for the error that says that it is missing.
 HINT = "get the open-policy-agent/opa release for this machine"
 
+#: Functions that a policy may not call, each with the reason; they are not in the file of capabilities.
+FORBIDDEN = {
+    "http.send": "reaches the network",
+    "net.lookup_ip_addr": "reaches the network",
+    "opa.runtime": "reads the environment of the process",
+    "rand.intn": "gives another answer when a verdict is replayed",
+    "time.now_ns": "gives another answer when a verdict is replayed",
+    "uuid.rfc4122": "gives another answer when a verdict is replayed",
+}
+#: What Gatekeeper has and opa does not.
+_EXTERNAL = {"external_data": "asks providers over the network"}
+
 _CAPABILITIES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schemas", "opa-capabilities.json.z")
 _BOUNDS = _process.Bounds(memory=4 * 1024**3, file=128 * 1024**2)
 _ROOT = "weft"
 _DRIVER = "weft_driver"
 _PLACE = re.compile(r"(?:^|/)s([0-9]+)/m([0-9]+)\.rego$")
+_UNDEFINED = re.compile(r"undefined function ([\w.]+)", re.ASCII)
 #: A line of opa's own error text: FILE:ROW: CODE: MESSAGE.
 _TEXT_PLACE = re.compile(r"s([0-9]+)/m([0-9]+)\.rego:([0-9]+): *(.*)")
 
@@ -285,9 +298,13 @@ def _hinted(message: str) -> str:
     message = re.sub(rf"\b{_ROOT}\.s[0-9]+\.", "", message)
     if "keyword is required" in message or "`if`" in message:
         return f"{message}; is it Rego v0? then say `version: v0`"
-    if "undefined function" in message:
-        return f"{message}; functions that reach out, or answer otherwise each time, may not be called here"
-    return message
+    called = _UNDEFINED.search(message)
+    if called is None:
+        return message
+    reason = {**FORBIDDEN, **_EXTERNAL}.get(called[1])
+    if reason:
+        return f"{message}; it may not be called here: it {reason}"
+    return f"{message}; name the file that has it in the rule as well"
 
 
 def _answers(question: Question, result: Mapping[str, Any], broken: Mapping[int, str]) -> list[Answer]:

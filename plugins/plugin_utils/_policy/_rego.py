@@ -47,12 +47,14 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_plan i
     read_text,
     read_yaml,
     results,
+    unknown_data,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_text import RegoError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_text import Moved, RegoError
 
 _DENY = re.compile(r"(deny|violation)(_[a-zA-Z0-9]+)*", re.ASCII)
 _WARN = re.compile(r"warn(_[a-zA-Z0-9]+)*", re.ASCII)
-_PREFIX = re.compile(r"(deny|violation|warn)_?", re.ASCII)
+#: What is taken off a rule's name before exceptions are compared: each once, in this order, as conftest does.
+_PREFIX = re.compile(r"(violation_)?(deny_)?(warn_)?", re.ASCII)
 _KEYS = ("files", "packages", "data", "version", "builtin_errors")
 _PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 
@@ -169,9 +171,13 @@ def _plan_rego(job: Job, builder: Builder) -> Finish:
     modules = tuple(Module(path, read_text(job, path), params.version) for path in params.files)
     number = builder.add_policies(PolicySet(modules, _data(job, params.data)))
     try:
-        names = _names(moved(builder.policies[number], number))
+        texts = moved(builder.policies[number], number)
     except RegoError as error:
         raise Broken(str(error)) from error
+    missing = unknown_data(texts, builder.policies[number].data)
+    if missing:
+        raise Broken(f"{', '.join(params.files)}: {', '.join(missing)} is in none of the rule's files and data")
+    names = _names(texts)
     inputs = [(builder.add_document("object", at.object, functools.partial(_itself, at.object)),) for at in job.objects]
     asked = list(_ask_rules(builder, number, _wanted(names, params), inputs))
     return lambda answers: list(_finish(job, params, asked, answers))
@@ -199,11 +205,11 @@ def _data(job: Job, paths: Sequence[str]) -> dict[str, Any]:
     return out
 
 
-def _names(modules: Sequence[Any]) -> dict[tuple[str, ...], set[str]]:
-    """All names in each package."""
+def _names(modules: Sequence[Moved]) -> dict[tuple[str, ...], set[str]]:
+    """The names of the rules in each package."""
     out: dict[tuple[str, ...], set[str]] = {}
     for module in modules:
-        out.setdefault(module.package, set()).update(module.names)
+        out.setdefault(module.package, set()).update(module.rules)
     return out
 
 
@@ -257,7 +263,7 @@ def _finish(job: Job, params: _Params, asked: Sequence[_Asked], answers: Sequenc
 def _judge(job: Job, place: int, asked: _Asked, value: Any, exceptions: Any) -> Iterator[Finding]:
     at = job.objects[place]
     name = ".".join((*asked.package, asked.rule))
-    exempt = _PREFIX.sub("", asked.rule, count=1) in _exempted(exceptions)
+    exempt = _PREFIX.sub("", asked.rule if "_" in asked.rule else "", count=1) in _exempted(exceptions)
     for result in results(value, name):
         finding = found(job, at, result)
         if exempt:

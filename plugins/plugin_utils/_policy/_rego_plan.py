@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Path
@@ -20,6 +20,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     ObjectAt,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._opa import Answer, PolicySet, Question, Run
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_text import Moved
 
 #: A message longer than this is cut: it is shown to people.
 MAX_MESSAGE = 2000
@@ -131,6 +132,18 @@ def read_yaml(job: Job, path: str) -> list[Any]:
         if document.duplicates:
             raise Broken(str(document.duplicates[0]))
     return [document.value for document in documents if document.value is not None]
+
+
+def unknown_data(modules: Sequence[Moved], documents: Iterable[str]) -> list[str]:
+    """What modules refer to below `data` and neither they nor documents of these names have, sorted.
+
+    Such a reference is undefined, so that a rule which rests on it would never say anything.
+    """
+    known = {(name,) for name in documents} | {module.package for module in modules}
+    wanted = {path for module in modules for path in module.data}
+    return sorted(
+        f"data.{'.'.join(path)}" for path in wanted if not any(path[: len(one)] == one[: len(path)] for one in known)
+    )
 
 
 def broken(job: Job, message: str) -> list[Finding]:

@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.ASCII | re.DOTALL,
 )
+_OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 #: The text of a template string up to the next expression or its end.
 _TEMPLATE = {
     '"': re.compile(r'(?:[^"\\{\n]|\\.)*(?P<end>["{])?', re.DOTALL),
@@ -42,14 +43,14 @@ class Moved(NamedTuple):
 
     text     the source
     package  the path of its package, without the prefix
-    names    every name in the code that is not the field of something
-    data     first steps after `data`: the packages and documents that it refers to
+    rules    the names that rules can have: those outside of all brackets, a few too many rather than one too few
+    data     what it refers to below `data`, as far as that is plain: packages, rules and documents; () for all of it
     """
 
     text: str
     package: tuple[str, ...]
-    names: frozenset[str]
-    data: frozenset[str]
+    rules: frozenset[str]
+    data: frozenset[tuple[str, ...]]
 
 
 class _Token(NamedTuple):
@@ -67,27 +68,25 @@ def move(source: str, prefix: tuple[str, ...]) -> Moved:
     """
     tokens = [token for token in _tokens(source) if token.kind not in ("comment", "space")]
     below = "".join(f".{step}" for step in prefix)
-    pieces: list[str] = []
-    done = 0
-    names: set[str] = set()
-    data: set[str] = set()
-    package: tuple[str, ...] = ()
-    for index, token in enumerate(tokens):
-        if token.kind != "name" or _is_field(tokens, index):
-            continue
-        names.add(token.text)
-        if token.text == "package" and not package and index == 0:
-            package = _path(tokens, index + 1)
-            at = tokens[index + 1].start if package else token.end
-            pieces += [source[done:at], f"{below[1:]}."]
-            done = at
-        elif token.text == "data":
-            data.update(_path(tokens, index)[1:2])
-            pieces += [source[done : token.end], below]
-            done = token.end
+    package = _path(tokens, 1) if tokens and tokens[0].text == "package" else ()
     if not package:
         raise RegoError("does not begin with `package NAME`")
-    return Moved("".join([*pieces, source[done:]]), package, frozenset(names), frozenset(data))
+    done = tokens[1].start
+    pieces = [source[:done], f"{below[1:]}."]
+    rules: set[str] = set()
+    data: set[tuple[str, ...]] = set()
+    depth = 0
+    for index, token in enumerate(tokens[2:], start=2):
+        depth += (token.text in _OPEN) - (token.text in _CLOSE and token.kind != "resume")
+        if token.kind != "name" or _is_field(tokens, index):
+            continue
+        if not depth:
+            rules.add(token.text)
+        if token.text == "data":
+            data.add(_path(tokens, index)[1:])
+            pieces += [source[done : token.end], below]
+            done = token.end
+    return Moved("".join([*pieces, source[done:]]), package, frozenset(rules), frozenset(data))
 
 
 def _is_field(tokens: list[_Token], index: int) -> bool:
@@ -124,15 +123,14 @@ def _tokens(source: str) -> Iterator[_Token]:
         kind, text, at = match.lastgroup, match.group(), match.end()
         if kind == "other" and text in '"`':
             raise RegoError(f"line {_line(source, match.start())}: a string does not end")
+        quote, depth = around.pop() if around and text in "{}" else ("", 0)
+        if quote and text == "}" and depth == 0:
+            kind = "resume"  # the expression in a template string is over
+        elif quote:
+            around.append((quote, depth + (1 if text == "{" else -1)))
         yield _Token(kind, text, match.start(), at)
-        if kind == "template":
-            at = _template(source, at, text[1], around)
-        elif around and text in "{}":
-            quote, depth = around.pop()
-            if text == "}" and depth == 0:
-                at = _template(source, at, quote, around)
-            else:
-                around.append((quote, depth + (1 if text == "{" else -1)))
+        if kind in ("template", "resume"):
+            at = _template(source, at, quote or text[1], around)
     if around:
         raise RegoError("a template string does not end")
 

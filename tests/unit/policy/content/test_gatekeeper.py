@@ -250,6 +250,69 @@ def test_expansion_templates_make_what_a_workload_will_make() -> None:
     assert len(judged([TEMPLATE, generated, EXPANSION], [WORKLOAD, POD])) == 1
 
 
+def expands(name: str, applies: str, makes: str, **spec: str) -> dict[str, Any]:
+    """An ExpansionTemplate between two kinds: GROUP/VERSION/KIND each."""
+    group, version, kind = applies.split("/")
+    made = dict(zip(("group", "version", "kind"), makes.split("/"), strict=True))
+    out = changed(EXPANSION, "metadata.name", name)
+    out["spec"].update({"applyTo": [{"groups": [group], "versions": [version], "kinds": [kind]}], "generatedGVK": made})
+    out["spec"].update(spec)
+    return out
+
+
+BACK = expands("back", "/v1/Pod", "apps/v1/Deployment")
+
+
+@pytest.mark.usefixtures("opa")
+def test_what_an_expansion_makes_is_expanded_and_the_last_one_says_what_it_weighs() -> None:
+    sets = expands("sets", "apps/v1/Deployment", "apps/v1/ReplicaSet", enforcementAction="warn")
+    pods = expands("pods", "apps/v1/ReplicaSet", "/v1/Pod", templateSource="template")
+    workload = changed(WORKLOAD, "spec.template", {"template": WORKLOAD["spec"]["template"]})
+    (only,) = judged([TEMPLATE, CONSTRAINT, sets, pods], [workload])
+    assert (only.severity, only.message) == (PROHIBIT, "[Implied by pods] LabelsNeeded owner: needs owner")
+    assert only.field == ("spec", "template", "template")
+
+
+@pytest.mark.usefixtures("opa")
+def test_an_object_that_cannot_be_expanded_denies() -> None:
+    (only,) = judged([TEMPLATE, CONSTRAINT, EXPANSION], [changed(WORKLOAD, "spec", {"template": None})])
+    assert only.severity == PROHIBIT
+    assert only.message == "ExpansionTemplate pods cannot expand it: it has no spec.template"
+
+
+@pytest.mark.usefixtures("opa")
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"labels": None, "word": None, "kept": None}, '{"kept":null,"word":"needs"}'),
+        ({"labels": [], "inner": {"word": None}}, '{"inner":{"word":"deep"},"kept":3,"labels":[],"word":"needs"}'),
+        ({"kept": 1}, '{"kept":1,"word":"needs"}'),
+    ],
+)
+def test_null_is_a_value_only_where_the_schema_says_so(parameters: dict[str, Any], expected: str) -> None:
+    """As the API server does: null is taken out, then defaults are filled in, but for what is nullable."""
+    template = with_rego('package a\nviolation[{"msg": msg}] { msg := json.marshal(input.parameters) }')
+    fields = template["spec"]["crd"]["spec"]["validation"]["openAPIV3Schema"]["properties"]
+    fields["kept"] = {"type": "integer", "nullable": True, "default": 3}
+    fields["inner"] = {"type": "object", "properties": {"word": {"type": "string", "default": "deep"}}}
+    (only,) = judged([template, changed(CONSTRAINT, "spec.parameters", parameters)])
+    assert only.message == f"LabelsNeeded owner: {expected}"
+
+
+@pytest.mark.usefixtures("opa")
+def test_rego_in_the_older_place_counts() -> None:
+    both = with_rego('package a\nviolation[{"msg": "newer"}] { true }')
+    both["spec"]["targets"][0]["rego"] = 'package a\nviolation[{"msg": "older"}] { true }'
+    assert [one.message for one in judged([both, CONSTRAINT])] == ["LabelsNeeded owner: older"]
+
+
+@pytest.mark.usefixtures("opa")
+@pytest.mark.parametrize("package", ["data", "input", "a.data.b", 'a["b-c"]', "lib.x"])
+def test_a_package_may_have_any_name(package: str) -> None:
+    template = with_rego(f'package {package}\nviolation[{{"msg": "no"}}] {{ true }}')
+    assert [one.message for one in judged([template, CONSTRAINT])] == ["LabelsNeeded owner: no"]
+
+
 @pytest.mark.usefixtures("opa")
 def test_a_pod_that_the_engine_takes_out_of_a_workload_is_generated() -> None:
     files = {"policy/a.yaml": yaml.safe_dump_all([TEMPLATE, changed(CONSTRAINT, "spec.match.source", "Original")])}
@@ -352,6 +415,8 @@ def test_every_namespace_is_labelled_with_its_name() -> None:
 
 SCHEMA = "spec.crd.spec.validation.openAPIV3Schema"
 NO_OPERATOR = {"key": "a", "operator": "Is"}
+BAD_VALUE = {"key": "a", "operator": "In", "values": ["b", "no value"]}
+VIOLATES = 'package a\nviolation[{"msg": "no"}] { true }\np = '
 POD_KIND = {"groups": [""], "versions": ["v1"], "kinds": ["Pod"]}
 
 
@@ -390,6 +455,31 @@ def with_target(**target: Any) -> dict[str, Any]:
             [TEMPLATE, changed(CONSTRAINT, "spec.match.labelSelector", {"matchExpressions": [NO_OPERATOR]})],
             "no operator",
         ),
+        (
+            [TEMPLATE, changed(CONSTRAINT, "spec.match.labelSelector", {"matchLabels": {"a b": "c"}})],
+            "'a b' cannot be the key of a label",
+        ),
+        (
+            [TEMPLATE, changed(CONSTRAINT, "spec.match.namespaceSelector", {"matchLabels": {"A.b/c": "d"}})],
+            "'A.b/c' cannot be the key of a label",
+        ),
+        (
+            [TEMPLATE, changed(CONSTRAINT, "spec.match.labelSelector", {"matchLabels": {"a": "x" * 64}})],
+            "cannot all be values of a label",
+        ),
+        (
+            [TEMPLATE, changed(CONSTRAINT, "spec.match.labelSelector", {"matchExpressions": [BAD_VALUE]})],
+            "cannot all be values of a label",
+        ),
+        ([changed(TEMPLATE, "apiVersion", "templates.gatekeeper.sh/v2"), CONSTRAINT], "no 'v2'"),
+        ([TEMPLATE, changed(CONSTRAINT, "apiVersion", "constraints.gatekeeper.sh/v1")], "no 'v1'"),
+        ([TEMPLATE, changed(CONSTRAINT, "metadata.name", "Owner")], "its name must be lower case"),
+        ([TEMPLATE, changed(CONSTRAINT, "metadata.name", "x" * 64)], "at most 63"),
+        ([with_target(rego="package a\nviolation[m] { m := data[input.x] }"), CONSTRAINT], 'not to "data itself"'),
+        ([with_target(rego="package a\nviolation[m] { m := data.lib.x.y }"), CONSTRAINT], "refers to data.lib.x.y"),
+        ([with_target(rego=f"{VIOLATES} external_data(1)"), CONSTRAINT], "it asks providers over the network"),
+        ([TEMPLATE, CONSTRAINT, changed(EXPANSION, "metadata.name", "x" * 64)], "at most 63 characters"),
+        ([TEMPLATE, CONSTRAINT, EXPANSION, BACK], 'ExpansionTemplates "back", "pods" make what each other expand'),
         ([TEMPLATE, CONSTRAINT, changed(EXPANSION, "spec.templateSource", "")], "wants applyTo"),
         ([TEMPLATE, CONSTRAINT, changed(EXPANSION, "spec.applyTo.0", POD_KIND)], "makes the kind"),
     ],

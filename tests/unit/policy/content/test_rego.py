@@ -113,6 +113,112 @@ exception contains ["root", ""] if input.metadata.name == "p"
     assert len([one for one in judged(source, {**POD, "metadata": {"name": "q"}}) if one.severity == PROHIBIT]) == 3
 
 
+@pytest.mark.parametrize(
+    ("rule", "exempted"),
+    [
+        ("deny_a", "a"),
+        ("violation_a_b", "a_b"),
+        ("warn_a", "a"),
+        ("deny_warn_a", "a"),
+        ("violation_deny_warn_a", "a"),
+        ("warn_deny_a", "deny_a"),
+        ("deny_a_deny", "a_deny"),
+        ("violation", ""),
+    ],
+)
+def test_names_of_exceptions(rule: str, exempted: str) -> None:
+    source = f'{V1}{rule} contains "no" if true\nexception contains ["{exempted}"] if true'
+    assert said(judged(source)) == [(CONTENT, INFO, f"exempt from main.{rule}: no")]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        'exception contains {"a"} if true',
+        'exception contains "x" if true\nexception contains ["a"] if true',
+        'exception := [["b"], ["a"]]',
+        'exception := {"any": {"thing": "a"}}',
+    ],
+)
+def test_forms_of_exceptions(rules: str) -> None:
+    (only,) = judged(f'{V1}deny_a contains "no" if true\n{rules}')
+    assert only.severity == INFO
+
+
+def test_an_exception_of_another_package_exempts_from_nothing() -> None:
+    policy = {
+        "policy/a.rego": 'package main\ndeny_a contains "no" if true',
+        "policy/b.rego": 'package other\nexception contains ["a"] if true\ndeny_b contains "no" if false',
+    }
+    (found,) = _rego.check([job("rego", list(policy), [object_at(POD)], policy=policy)])
+    assert said(found) == [(CONTENT, PROHIBIT, "no")]
+
+
+@pytest.mark.parametrize(
+    ("body", "missing"),
+    [
+        ("data.allowed[input.kind]", "data.allowed"),
+        ("data.lib.texts.word", "data.lib.texts.word"),
+        ("data.conftest.file.name", "data.conftest.file.name"),
+        ('data["x-y"].z', "data.x-y.z"),
+    ],
+)
+def test_data_that_is_nowhere_denies(body: str, missing: str) -> None:
+    """It is undefined, so a rule that rests on it would pass everything."""
+    (only,) = judged(f'{V1}deny contains "no" if {body}')
+    assert (only.kind, only.severity) == (ERROR, PROHIBIT)
+    assert only.message == f"policy/a.rego: {missing} is in none of the rule's files and data"
+
+
+@pytest.mark.parametrize("body", ["data.main.x", 'data["main"].x'])
+def test_data_that_is_somewhere_is_seen(body: str) -> None:
+    assert said(judged(f'{V1}x := true\ndeny contains "no" if {body}')) == [(CONTENT, PROHIBIT, "no")]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'denying contains "no" if { deny := 1; deny == 1 }',
+        'other := {"x": y} if { some deny in [1]; y := deny }',
+        "f(deny) := 1",
+        'x := [deny | some deny in ["a"]]',
+        "x := input.deny",
+        'x := "deny"  # deny',
+        'x if { warn_me := $"{input.kind} is {1}"; warn_me != "" }',
+    ],
+)
+def test_a_name_that_is_no_rule_checks_nothing(source: str) -> None:
+    (only,) = judged(V1 + source)
+    assert (only.kind, only.severity) == (ERROR, PROHIBIT)
+    assert "nothing is checked" in only.message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'x := $"{input.kind} {1}"\ndeny contains x if true',
+        "x := {\n  1,\n}\n\n\tdeny contains y if y := input.kind",
+        'default deny := ["Pod"]',
+    ],
+)
+def test_a_rule_is_found_wherever_it_stands(source: str) -> None:
+    assert [one.severity for one in judged(V1 + source)] == [PROHIBIT]
+    assert judged(V1 + source)[0].kind == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("http.send({})", "it may not be called here: it reaches the network"),
+        ("time.now_ns()", "it may not be called here: it gives another answer when a verdict is replayed"),
+        ("mine(1)", "name the file that has it in the rule as well"),
+    ],
+)
+def test_why_a_function_is_not_there(call: str, reason: str) -> None:
+    (only,) = judged(f'{V1}deny contains "no" if {call}')
+    assert only.message.endswith(reason)
+
+
 def test_version_0_of_the_language() -> None:
     source = 'package main\ndeny[msg] { input.kind == "Pod"; msg := "no" }'
     assert said(judged(source, version="v0")) == [(CONTENT, PROHIBIT, "no")]
