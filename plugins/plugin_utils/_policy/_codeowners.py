@@ -4,8 +4,8 @@
 
 Source of the rules: the page "About code owners" of GitHub's documentation.  The last line that matches a path says
 who owns it; a line without owners makes what it matches unowned.  Patterns are those of .gitignore, but `!`, `[ ]`
-and an escaped `#` do not work, and `docs/*` does not reach into folders below docs.  A line that cannot be read is
-skipped, as on GitHub, and reported in `problems`.
+and an escaped `#` do not work (GitHub wants the brackets of a name escaped), and `docs/*` does not reach into folders
+below docs.  A line that cannot be read is skipped, as on GitHub, and reported in `problems`.
 
 GitLab and Gitea read the same file otherwise (sections, regular expressions, `!`): their rules are not applied.
 """
@@ -34,6 +34,9 @@ _ANYONE = "anyone"
 _USER = re.compile(r"@[A-Za-z0-9_-]+", re.ASCII)
 _TEAM = re.compile(r"@[A-Za-z0-9-]+/[A-Za-z0-9_-]+", re.ASCII)
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,63}", re.ASCII)
+
+
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
 
 
 class CodeOwnersError(PolicyError):
@@ -218,11 +221,16 @@ def _compile(pattern: str) -> _Pattern:
     """
     if pattern.startswith("!"):
         raise ValueError("! does not work in CODEOWNERS; write a later line for the exception")
-    if "[" in pattern or "]" in pattern:
-        raise ValueError("[ ] does not work in CODEOWNERS; write a line for each character")
-    if "{" in pattern or "}" in pattern:
-        raise ValueError("{ } does not work in CODEOWNERS; write a line for each alternative")
-    if "***" in pattern:
+    bare = _ESCAPED.sub("", pattern)
+    if "[" in bare or "]" in bare:
+        raise ValueError(
+            "[ ] does not work in CODEOWNERS; write a line for each character, or \\[ for the bracket itself"
+        )
+    if "{" in bare or "}" in bare:
+        raise ValueError(
+            "{ } does not work in CODEOWNERS; write a line for each alternative, or \\{ for the brace itself"
+        )
+    if "***" in bare:
         raise ValueError("*** is no wildcard")
     if any("\ud800" <= char <= "\udfff" for char in pattern):
         raise ValueError("it is not UTF-8")
