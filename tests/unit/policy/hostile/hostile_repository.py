@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _model
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import LIMITS
 
 IMPORT_ROOT = Path(_model.__file__).parents[6]
 MIB = 1024 * 1024
@@ -44,29 +45,37 @@ _JUDGE = """\
 import json, resource, sys, time
 from datetime import datetime, timezone
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._judge import judge
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Request
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Limits, Request
 
 limit = int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 start = time.process_time()
 request = Request.from_json(json.loads(sys.argv[2]))
-verdict = judge(request, sys.argv[1], now=datetime(2026, 11, 23, tzinfo=timezone.utc))
+limits = Limits(seconds=float(sys.argv[4]))
+verdict = judge(request, sys.argv[1], now=datetime(2026, 11, 23, tzinfo=timezone.utc), limits=limits)
 spent = time.process_time() - start
+children = resource.getrusage(resource.RUSAGE_CHILDREN)
+programs = {"programs_seconds": children.ru_utime + children.ru_stime, "programs_memory": children.ru_maxrss * 1024}
 # what getrusage tells of memory is inherited from the test that started this process; this is not
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 memory = int(status["VmHWM"].split()[0]) * 1024
-print(json.dumps({"verdict": verdict.to_json(), "seconds": spent, "memory": memory}))
+print(json.dumps({"verdict": verdict.to_json(), "seconds": spent, "memory": memory, **programs}))
 """
 
 Tree = Mapping[bytes, "bytes | Tree | tuple[bytes, bytes]"]
 
 
 class Outcome(NamedTuple):
-    """A verdict, and what it cost: CPU seconds and bytes of memory of the process that made it."""
+    """A verdict, and what it cost: CPU seconds and bytes of memory of the process that made it.
+
+    programs_seconds, programs_memory  the same of the programs that it ran: of all together, and of the largest
+    """
 
     verdict: dict[str, Any]
     seconds: float
     memory: int
+    programs_seconds: float
+    programs_memory: int
 
     @property
     def permitted(self) -> bool:
@@ -124,15 +133,21 @@ class Repository:
         return self.put(b"commit", ("\n".join(lines) + "\n\nm\n").encode("utf-8", "surrogateescape"))
 
     def judge(
-        self, base: str, head: str, author: str = "mona", memory: int = 700 * MIB, timeout: float = 60
+        self,
+        base: str,
+        head: str,
+        author: str = "mona",
+        memory: int = 700 * MIB,
+        timeout: float = 60,
+        seconds: float = LIMITS.seconds,
     ) -> Outcome:
-        """Judge in a process that gets `memory` bytes of address space and `timeout` seconds.
+        """Judge in a process that gets `memory` bytes of address space and `timeout` seconds; the verdict, `seconds`.
 
         A process that fails, or prints no verdict, is a failed test: a verdict is never a crash.
         """
         request = {"base": base, "head": head, "target": "main", "author": author}
         done = subprocess.run(
-            [sys.executable, "-c", _JUDGE, str(self.path), json.dumps(request), str(memory)],
+            [sys.executable, "-c", _JUDGE, str(self.path), json.dumps(request), str(memory), str(seconds)],
             env={**os.environ, "PYTHONPATH": str(IMPORT_ROOT)},
             capture_output=True,
             timeout=timeout,

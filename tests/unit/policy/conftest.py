@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright: the weft.platform authors
-"""The programs that some tests of the content checks run for real."""
+"""The programs that some tests of the policy manager run for real."""
 
 from __future__ import annotations
 
