@@ -32,6 +32,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy import (
     _format,
     _match,
     _re2,
+    _rego_text,
     _text,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge import _event
@@ -122,6 +123,17 @@ def codeowners(data: bytes) -> None:
         return
 
 
+def rego(data: bytes) -> None:
+    """Any source is an error or is moved, and what opa says of a line still fits."""
+    source = _words(data)
+    try:
+        moved = _rego_text.move(source, ("weft", "s0"))
+    except _rego_text.RegoError:
+        return
+    assert moved.text.count("\n") == source.count("\n")
+    assert moved.text.startswith(source[: source.index("package")]) and "weft.s0." in moved.text
+
+
 def forms(data: bytes) -> None:
     """A verdict about anything can be shown in every form."""
     words = _words(data)
@@ -167,7 +179,7 @@ def request(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (yaml, glob, field, predicate, regex, codeowners, forms, log, event, request)
+    one.__name__: one for one in (yaml, glob, field, predicate, regex, codeowners, rego, forms, log, event, request)
 }
 SEEDS: dict[str, Sequence[bytes]] = {
     "yaml": (b"a: &a [1, {b: *a}]\n---\n- |\n  x\n", b"<<: [*a]", b"a: !!binary eA==\nb: 0x1f\nc: 1e3\n"),
@@ -176,6 +188,10 @@ SEEDS: dict[str, Sequence[bytes]] = {
     "predicate": (b">= old\0v1.2.3", b"1.37.*\0001.37.2"),
     "regex": (b"^(a|b)*[[:alpha:]]\\d{2,3}$\0ab12",),
     "codeowners": (b"* @a\n/docs/ b@example.org\n!x\n\0docs/a",),
+    "rego": (
+        b'package a.b\nimport data.x\ndeny contains m if { m := $"{input.y["}"]} #" } # data\n',
+        b"package a\nx := `",
+    ),
     "log": (b'{"sequence":1,"previous":"x","digest":"y"}\n{"half',),
     "event": (b'{"pull_request": {"number": 7}, "repository": {"full_name": "a/b"}}',),
     "request": (b'{"base": "a", "head": "b", "target": "m", "author": {"login": "x", "teams": ["t"]}}',),
