@@ -8,6 +8,7 @@ CEL rules (x-kubernetes-validations) are not run; `Definition.has_rules` says wh
 
 from __future__ import annotations
 
+import copy
 import datetime
 import ipaddress
 import json
@@ -96,7 +97,7 @@ def _definition(schema: Any, namespaced: bool, lax: bool) -> Definition:
         node = _Root(schema if schema is not None else {"type": "object"}, lax)
     except (DefinitionError, RecursionError) as error:
         return Definition(Node(), namespaced, False, f"its definition cannot be used: {error}")
-    return Definition(node, namespaced, _has_rules(schema))
+    return Definition(node, namespaced, _has(schema, "x-kubernetes-validations"))
 
 
 def node_of(schema: Any, lax: bool = False) -> Node:
@@ -116,13 +117,13 @@ def _sequence(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _has_rules(schema: Any) -> bool:
-    """Whether there are CEL rules anywhere in a schema."""
+def _has(schema: Any, word: str) -> bool:
+    """Whether a schema says something by this word anywhere."""
     todo = [schema]
     while todo:
         found = todo.pop()
         if isinstance(found, dict):
-            if found.get("x-kubernetes-validations"):
+            if found.get(word) not in (None, []):
                 return True
             todo.extend(found.values())
         elif isinstance(found, list):
@@ -143,7 +144,6 @@ class _Value(Node):
     """
 
     __slots__ = (
-        "default",
         "fields",
         "items",
         "keep",
@@ -165,7 +165,6 @@ class _Value(Node):
         self.keep = lax or schema.get("x-kubernetes-preserve-unknown-fields") is True
         self.name, self.types = _types(schema)
         self.nullable = schema.get("nullable") is True
-        self.default = schema.get("default") is not None
         self.required = [str(name) for name in _sequence(schema.get("required"))]
         self.looks = list(_looks(schema))
         self.parts = _parts(schema)
@@ -223,7 +222,7 @@ class _Value(Node):
             elif isinstance(node, _Value) and node.nullable:
                 node.check_null((at, key), faults)
         for name in self.required:
-            if value.get(name) is None and not self.may_lack(name, name in value):
+            if value.get(name) is None and not (name in value and self.may_be_null(name)):
                 faults.add((at, name), _schema.MISSING)
 
     def check_null(self, at: At, faults: Faults) -> None:
@@ -231,10 +230,10 @@ class _Value(Node):
         for wrong in filter(None, (look(None) for look in self.looks)):
             faults.add(at, wrong)
 
-    def may_lack(self, name: str, is_null: bool) -> bool:
-        """Whether a required field may have no value: the API server fills it in, or null is one."""
+    def may_be_null(self, name: str) -> bool:
+        """Whether null is a value of a field."""
         node = self.fields.get(name)
-        return isinstance(node, _Value) and (node.default or (is_null and node.nullable))
+        return isinstance(node, _Value) and node.nullable
 
     def check_items(self, value: list[Any], at: At, faults: Faults) -> None:
         """Look into a list."""
@@ -249,13 +248,44 @@ class _Value(Node):
 
 
 class _Root(_Value):
-    """The schema of a whole custom resource."""
+    """The schema of a whole custom resource; what is checked has its defaults filled in, as in the API server."""
 
-    __slots__ = ()
+    __slots__ = ("schema",)
 
     def __init__(self, schema: Any, lax: bool) -> None:
         super().__init__(schema, lax)
+        self.schema = schema if _has(schema, "default") else None
         self.embed()
+
+    def check(self, value: Any, at: At, faults: Faults) -> None:
+        if self.schema is not None:
+            value = copy.deepcopy(value)
+            fill(value, self.schema)
+        super().check(value, at, faults)
+
+
+def fill(value: Any, schema: Any) -> None:
+    """Fill in the defaults of a schema where their parents are; null that is no value is taken out before.
+
+    Args:
+        value: what is filled, in place.
+        schema: its schema; anything in it that is malformed fills in nothing.
+    """
+    fields = _mapping(_mapping(schema).get("properties"))
+    if isinstance(value, dict):
+        for name, inner in fields.items():
+            default, nullable = _mapping(inner).get("default"), _mapping(inner).get("nullable") is True
+            if name in value and value[name] is None and not nullable:
+                del value[name]
+            if name not in value and default is not None:
+                value[name] = copy.deepcopy(default)
+            fill(value.get(name), inner)
+        for name, item in value.items():
+            if name not in fields:
+                fill(item, _mapping(schema).get("additionalProperties"))
+    elif isinstance(value, list):
+        for item in value:
+            fill(item, _mapping(schema).get("items"))
 
 
 def _types(schema: Mapping[str, Any]) -> tuple[str, tuple[type, ...]]:

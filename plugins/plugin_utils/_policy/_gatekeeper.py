@@ -295,7 +295,7 @@ def _constraint(value: Mapping[str, Any], path: str, templates: Mapping[str, _Te
     if not isinstance(name, str) or len(name) > 63 or not _NAME.fullmatch(name):
         raise Broken(f"{where}: its name must be lower case letters, digits, - and ., at most 63 of them")
     filled = copy.deepcopy(dict(value))
-    _fill(filled, template.schema)
+    _crd.fill(filled, template.schema)
     faults = _schema.Faults()
     template.node.check(filled, None, faults)
     if faults.found:
@@ -309,24 +309,6 @@ def _constraint(value: Mapping[str, Any], path: str, templates: Mapping[str, _Te
     return _Constraint(
         f"{kind} {name}", template, match, {} if parameters is None else parameters, _actions(spec, where)
     )
-
-
-def _fill(value: Any, schema: Any) -> None:
-    """Fill in the defaults of a schema where their parents are; null that is no value is taken out before."""
-    if isinstance(value, dict):
-        for name, inner in _mapping(_mapping(schema).get("properties")).items():
-            default, nullable = _mapping(inner).get("default"), _mapping(inner).get("nullable") is True
-            if name in value and value[name] is None and not nullable:
-                del value[name]
-            if name not in value and default is not None:
-                value[name] = copy.deepcopy(default)
-            _fill(value.get(name), inner)
-        for name, item in value.items():
-            if name not in _mapping(_mapping(schema).get("properties")):
-                _fill(item, _mapping(schema).get("additionalProperties"))
-    elif isinstance(value, list):
-        for item in value:
-            _fill(item, _mapping(schema).get("items"))
 
 
 def _actions(spec: Mapping[str, Any], where: str) -> frozenset[str]:

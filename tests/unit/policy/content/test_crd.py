@@ -73,6 +73,31 @@ def validated(widget: dict[str, Any], found: _crd.Definition) -> list[_schema.Fa
         ("{type: object, required: [a], properties: {a: {type: string}}}", [{"a": ""}], [{}, {"a": None}]),
         ("{type: object, required: [a], properties: {a: {type: string, nullable: true}}}", [{"a": None}], [{}]),
         ("{type: object, required: [a], properties: {a: {type: string, default: x}}}", [{}], [{"a": 1}]),
+        (
+            "{type: object, properties: {t: {type: string, default: ip}, v: {type: string}}, oneOf: ["
+            "{properties: {t: {enum: [ip]}, v: {format: ipv4}}}, {properties: {t: {not: {enum: [ip]}}}}]}",
+            [{"v": "10.0.0.1"}, {"t": "ip", "v": "10.0.0.1"}, {"t": "name", "v": "x"}, {"t": None, "v": "10.0.0.1"}],
+            [{"v": "x"}, {"t": "ip", "v": "x"}],
+        ),
+        (
+            "{type: object, properties: {a: {type: object, default: {}, required: [b],"
+            " properties: {b: {type: string, default: x}}}}, not: {properties: {a: {properties: {b: {enum: [x]}}}}}}",
+            [{"a": {"b": "y"}}],
+            [{}, {"a": {}}, {"a": None}, {"a": {"b": None}}, {"a": {"b": "x"}}],
+        ),
+        (
+            "{type: object, additionalProperties: {type: object, anyOf: [{required: [k]}],"
+            " properties: {k: {type: string, default: x}}}}",
+            [{"any": {}}, {"any": {"k": "y"}}],
+            [{"any": {"k": 1}}],
+        ),
+        (
+            "{type: array, items: {type: object, properties: {n: {type: integer, nullable: true, default: 1}},"
+            " anyOf: [{properties: {n: {enum: [1]}}, required: [n]},"
+            " {properties: {n: {nullable: true, enum: [null]}}}]}}",
+            [[{}], [{"n": None}], [{"n": 1}]],
+            [[{"n": 2}]],
+        ),
         ("{type: object, properties: {a: {type: string}}}", [{"a": None}], []),
         ("{type: string, format: date-time}", ["2026-01-31T00:00:00Z"], ["2026-01-31"]),
         ("{type: string, format: date}", ["2026-01-31"], ["2026-02-30"]),
