@@ -8,7 +8,6 @@ CEL rules (x-kubernetes-validations) are not run; `Definition.has_rules` says wh
 
 from __future__ import annotations
 
-import copy
 import datetime
 import ipaddress
 import json
@@ -219,7 +218,7 @@ class _Value(Node):
                     faults.add_unknown(at, key, self.fields)
             elif item is not None:
                 node.check(item, (at, key), faults)
-            elif isinstance(node, _Value) and node.nullable:
+            elif isinstance(node, _Value) and self.may_be_null(key):
                 node.check_null((at, key), faults)
         for name in self.required:
             if value.get(name) is None and not (name in value and self.may_be_null(name)):
@@ -231,9 +230,9 @@ class _Value(Node):
             faults.add(at, wrong)
 
     def may_be_null(self, name: str) -> bool:
-        """Whether null is a value of a field."""
-        node = self.fields.get(name)
-        return isinstance(node, _Value) and node.nullable
+        """Whether null is a value of a field; parts of allOf and its like do not say, and see only null that is one."""
+        node = self.fields.get(name, self.values)
+        return self.lax or (isinstance(node, _Value) and node.nullable)
 
     def check_items(self, value: list[Any], at: At, faults: Faults) -> None:
         """Look into a list."""
@@ -248,44 +247,45 @@ class _Value(Node):
 
 
 class _Root(_Value):
-    """The schema of a whole custom resource; what is checked has its defaults filled in, as in the API server."""
+    """The schema of a whole custom resource; what is checked is filled in before, as in the API server."""
 
     __slots__ = ("schema",)
 
     def __init__(self, schema: Any, lax: bool) -> None:
         super().__init__(schema, lax)
-        self.schema = schema if _has(schema, "default") else None
+        self.schema = schema
         self.embed()
 
     def check(self, value: Any, at: At, faults: Faults) -> None:
-        if self.schema is not None:
-            value = copy.deepcopy(value)
-            fill(value, self.schema)
-        super().check(value, at, faults)
+        super().check(filled(value, self.schema), at, faults)
 
 
-def fill(value: Any, schema: Any) -> None:
-    """Fill in the defaults of a schema where their parents are; null that is no value is taken out before.
+def filled(value: Any, schema: Any) -> Any:
+    """A value without null where that is none, and with the defaults of its schema where their parents are.
 
     Args:
-        value: what is filled, in place.
+        value: a value as it was written; it stays what it is.
         schema: its schema; anything in it that is malformed fills in nothing.
     """
-    fields = _mapping(_mapping(schema).get("properties"))
-    if isinstance(value, dict):
-        for name, inner in fields.items():
-            default, nullable = _mapping(inner).get("default"), _mapping(inner).get("nullable") is True
-            if name in value and value[name] is None and not nullable:
-                del value[name]
-            if name not in value and default is not None:
-                value[name] = copy.deepcopy(default)
-            fill(value.get(name), inner)
-        for name, item in value.items():
-            if name not in fields:
-                fill(item, _mapping(schema).get("additionalProperties"))
-    elif isinstance(value, list):
-        for item in value:
-            fill(item, _mapping(schema).get("items"))
+    known = _mapping(schema)
+    if isinstance(value, list):
+        return [filled(item, known.get("items")) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fields, rest = _mapping(known.get("properties")), known.get("additionalProperties")
+    out: dict[Any, Any] = {}
+    for name, item in value.items():
+        inner = fields.get(name, rest)
+        if item is None and isinstance(inner, dict) and inner.get("nullable") is not True:
+            item = inner.get("default")
+            if item is None:
+                continue
+        out[name] = filled(item, inner)
+    for name, inner in fields.items():
+        default = _mapping(inner).get("default")
+        if name not in out and default is not None:
+            out[name] = filled(default, inner)
+    return out
 
 
 def _types(schema: Mapping[str, Any]) -> tuple[str, tuple[type, ...]]:
@@ -510,12 +510,34 @@ def _between(low: int, high: int) -> _Look:
     return look
 
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}", re.ASCII)
-_MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", re.ASCII)
+def _byte(value: Any) -> str:
+    # unlike in Kubernetes' own kinds, neither nothing at all nor the end of a line is base64 here
+    return _schema.look_base64(value.replace("\n", "-") or "-") if isinstance(value, str) else ""
+
+
+_HEX = "[0-9a-fA-F]"
+_UUID = rf"{_HEX}{{8}}-?{_HEX}{{4}}-?%s{_HEX}{{3}}-?%s{_HEX}{{3}}-?{_HEX}{{12}}"
+_MAC = re.compile(rf"{_HEX}{{2}}([:-]{_HEX}{{2}}){{5}}|{_HEX}{{4}}(\.{_HEX}{{4}}){{2}}", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+", re.ASCII)
-_LABEL = "[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
-_HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?", re.ASCII)
+#: One word with at most one hyphen, after its first letter; or a domain that ends in letters.
+_HOSTNAME = re.compile(r"[^\W_](-?[^\W_]{0,62})?|([^\W_](([^\W_]|-){0,61}[^\W_])?\.)+[^\W\d_]{2,63}")
+_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_URI = re.compile(r"(/|[A-Za-z][A-Za-z0-9+.-]*:(?!//[^/?]*[ <>\"\[]))([^\x00-\x20\x7f%]| |%[0-9a-fA-F]{2})*", re.ASCII)
+_DURATION = re.compile(r"[+-]?0|.*[0-9]\s*[A-Za-z\u00b5\u03bc].*", re.DOTALL)
+
+
+def _matches(pattern: str | re.Pattern[str]) -> Callable[[str], object]:
+    return re.compile(pattern, re.ASCII).fullmatch if isinstance(pattern, str) else pattern.fullmatch
+
+
+def _is_time(value: str) -> bool:
+    return _schema.TIME.fullmatch(value.upper()) is not None and _is_date(value[:10])
+
+
+def _is_network(value: str) -> bool:
+    address, _, length = value.partition("/")
+    return length.isdecimal() and ipaddress.ip_interface(f"{address}/{int(length)}") is not None and value.isascii()
 
 
 def _is_date(value: str) -> bool:
@@ -526,14 +548,22 @@ def _is_date(value: str) -> bool:
 _FORMATS: Mapping[str, _Look] = {
     "int32": _between(-(2**31), 2**31 - 1),
     "int64": _between(-(2**63), 2**63 - 1),
-    "date-time": _format("time; write 2026-01-31T12:00:00Z", _schema.TIME.fullmatch),
+    "date-time": _format("time; write 2026-01-31T12:00:00Z", _is_time),
+    "datetime": _format("time; write 2026-01-31T12:00:00Z", _is_time),
     "date": _format("date; write 2026-01-31", _is_date),
-    "byte": lambda value: _schema.look_base64(value) if isinstance(value, str) else "",
+    "duration": _format("duration; write 90s or 1h30m", _matches(_DURATION)),
+    "byte": _byte,
     "ipv4": _format("IPv4 address", ipaddress.IPv4Address),
-    "ipv6": _format("IPv6 address", ipaddress.IPv6Address),
-    "cidr": _format("network (10.0.0.0/8)", lambda value: "/" in value and ipaddress.ip_interface(value)),
-    "uuid": _format("UUID", _UUID.fullmatch),
-    "mac": _format("MAC address", _MAC.fullmatch),
-    "email": _format("e-mail address", _EMAIL.fullmatch),
-    "hostname": _format("host name", _HOSTNAME.fullmatch),
+    "ipv6": _format("IPv6 address", lambda value: "%" not in value and ipaddress.IPv6Address(value)),
+    "cidr": _format("network (10.0.0.0/8)", _is_network),
+    "uuid": _format("UUID", _matches(_UUID % (_HEX, _HEX))),
+    "uuid3": _format("UUID of version 3", _matches(_UUID % ("3", _HEX))),
+    "uuid4": _format("UUID of version 4", _matches(_UUID % ("4", "[89abAB]"))),
+    "uuid5": _format("UUID of version 5", _matches(_UUID % ("5", "[89abAB]"))),
+    "mac": _format("MAC address", _matches(_MAC)),
+    "email": _format("e-mail address", _matches(_EMAIL)),
+    "hostname": _format("host name", _matches(_HOSTNAME)),
+    "uri": _format("URI", _matches(_URI)),
+    "k8s-short-name": _format("short name", _matches(_LABEL)),
+    "k8s-long-name": _format("long name", _matches(rf"{_LABEL}(\.{_LABEL})*")),
 }

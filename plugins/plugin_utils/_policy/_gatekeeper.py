@@ -14,7 +14,6 @@ Not known here, and denied with a word: templates written in CEL (K8sNativeValid
 
 from __future__ import annotations
 
-import copy
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -294,8 +293,7 @@ def _constraint(value: Mapping[str, Any], path: str, templates: Mapping[str, _Te
         raise Broken(f"{where}: there is no ConstraintTemplate for {kind}; name its file in the rule as well")
     if not isinstance(name, str) or len(name) > 63 or not _NAME.fullmatch(name):
         raise Broken(f"{where}: its name must be lower case letters, digits, - and ., at most 63 of them")
-    filled = copy.deepcopy(dict(value))
-    _crd.fill(filled, template.schema)
+    filled = _crd.filled(value, template.schema)
     faults = _schema.Faults()
     template.node.check(filled, None, faults)
     if faults.found:
