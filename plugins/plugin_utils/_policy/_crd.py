@@ -269,7 +269,9 @@ def filled(value: Any, schema: Any) -> Any:
     """
     known = _mapping(schema)
     if isinstance(value, list):
-        return [filled(item, known.get("items")) for item in value]
+        inner = _mapping(known.get("items"))
+        default = None if inner.get("nullable") is True else inner.get("default")
+        return [filled(default if item is None else item, inner) for item in value]
     if not isinstance(value, dict):
         return value
     fields, rest = _mapping(known.get("properties")), known.get("additionalProperties")

@@ -136,6 +136,7 @@ def validated(widget: dict[str, Any], found: _crd.Definition) -> list[_schema.Fa
             [{}],
         ),
         ("{type: object, additionalProperties: {type: string, default: x}, maxProperties: 1}", [{"a": None}], []),
+        ("{type: array, items: {type: string, default: x}}", [[None, "a"]], [[1]]),
         ("{type: integer, format: int32}", [2**31 - 1], [2**31]),
         ("{type: string, format: made-up}", ["anything"], []),
         ("{type: integer, allOf: [{minimum: 2}, {maximum: 4}]}", [3], [1, 5]),
