@@ -260,7 +260,8 @@ class Repository:
         batch = self._started()
         assert batch.stdout is not None  # it is a pipe
         descriptor = batch.stdout.fileno()
-        if not select.select([descriptor], [], [], max(0.0, self.deadline - time.monotonic()))[0]:
+        left = self.deadline - time.monotonic()
+        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
             self._stop()
             raise GitError("Git did not answer in time")
         data = os.read(descriptor, 1 << 20)
