@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from dataclasses import replace
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
@@ -148,6 +149,13 @@ class File(Placed):
         content = {"content": self.host.read(self.name)} if self.manages_content else {}
         return {**content, **self.attributes(info)}
 
+    def changes(self, observed: Value) -> List[Change]:
+        """The Changes; what root alone could read is not shown where others may read its successor."""
+        out = super().changes(observed)
+        if any(change.field == ("mode",) and _private(change.before) > _private(change.after) for change in out):
+            return [replace(change, secret=True) for change in out]
+        return out
+
     @property
     def manages_content(self) -> bool:
         """Whether the spec says anything of the content."""
@@ -247,6 +255,11 @@ class Directory(MachineResource):
         if "mode" not in kept:
             return [{"type": cls.type, "path": name, "state": "absent"}]
         return [{"type": cls.type, "path": name, **{key: kept[key] for key in ("mode", "owner") if kept.get(key)}}]
+
+
+def _private(mode: Value) -> bool:
+    """Whether a mode ("0600") lets nobody but the owner in; ABSENT does not."""
+    return isinstance(mode, str) and not int(mode, 8) & 0o077
 
 
 def mode_of(value: Value) -> str:

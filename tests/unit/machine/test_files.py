@@ -85,6 +85,18 @@ def test_secret_values_are_masked(machine: Machine) -> None:
     assert "new secret" not in str(change.to_json())
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "hidden"), [(0o600, "0644", True), (0o600, "0600", False), (0o640, "0644", False)]
+)
+def test_what_root_alone_could_read_is_not_shown_to_all(
+    machine: Machine, before: int, after: str, hidden: bool
+) -> None:
+    machine.put("/etc/a", "Basic cGFzc3dvcmQ=", before)
+    outcome = reconcile([File({"type": "file", "path": "/etc/a", "content": "open", "mode": after})], check=True)
+    assert outcome.changes
+    assert ("cGFzc3dvcmQ" not in str([one.to_json() for one in outcome.changes])) == hidden
+
+
 def test_full_disk(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.put("/etc/a", "old")
 
