@@ -112,6 +112,7 @@ def reconcile(
     resources: Sequence[Resource],
     check: bool,
     record: Optional[Callable[[Sequence[Change]], None]] = None,
+    done: Optional[Callable[[Resource], None]] = None,
 ) -> Outcome:
     """Observe every resource, then (unless `check`) change those that differ, in their order.
 
@@ -119,6 +120,7 @@ def reconcile(
         resources: what to bring about, in the order in which it may be done.
         check: only find out.
         record: called with a resource's Changes before they are made (the ledger that makes a way back).
+        done: called with a resource whose Changes were made.
 
     Returns:
         Outcome: an error of one resource ends the work and is told in `failed`, beside what was made until then.
@@ -143,6 +145,8 @@ def reconcile(
             resource.apply(changes)
             _confirm(resource)
             outcome.add(resource, changes)
+            if done is not None:
+                done(resource)
     except ResourceError as error:
         outcome.failed = str(error)
     _notify(planned, list(units), outcome)

@@ -88,10 +88,13 @@ def _present(host: Host, types: Types, params: Mapping[str, Any], check: bool, r
         resources = build(types, specs, params["name"])
     if check or not params["ledger"]:
         return reconcile(resources, check)
-    outcome = reconcile(resources, check, recorder(host, ledger, resources))
-    if not outcome.failed:
-        ledger.give_back(unwanted)
-    return outcome
+
+    def done(resource: Resource) -> None:
+        key = (resource.subject.type, resource.subject.name)
+        if key in unwanted:
+            ledger.give_back([key])
+
+    return reconcile(resources, check, recorder(host, ledger, resources), done)
 
 
 def recorder(host: Host, ledger: Ledger, resources: Sequence[Resource]) -> Callable[[Sequence[Change]], None]:

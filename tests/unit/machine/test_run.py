@@ -290,6 +290,15 @@ def test_what_left_the_list_goes_back_to_what_it_was_and_is_ours_no_more(machine
     assert tree(machine) == before
 
 
+def test_what_went_back_before_a_failure_is_ours_no_more(machine: Machine) -> None:
+    call(machine, [registry("a"), UNWANTED])
+    machine.put("/etc/certs.d/b", "in the way of a folder")
+    assert call(machine, [UNWANTED, registry("b")])["failed"]
+    assert not machine.exists("/etc/certs.d/a/hosts.toml")
+    machine.put("/etc/certs.d/a/hosts.toml", "by hand")
+    assert call(machine, [UNWANTED], check=True)["changes"] == []
+
+
 def test_a_file_stays_while_any_of_its_folder_s_others_do(machine: Machine) -> None:
     call(machine, [registry("a"), UNWANTED])
     machine.put("/etc/certs.d/a/ca.crt", "theirs")
