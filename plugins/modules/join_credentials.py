@@ -23,7 +23,7 @@ options:
     type: str
     required: true
   state:
-    description: Whether credentials are made, or all that were made are taken back.
+    description: Whether credentials are made, or O(credentials) are taken back.
     type: str
     choices: [present, absent]
     default: present
@@ -37,6 +37,9 @@ options:
     type: list
     elements: dict
     default: []
+  credentials:
+    description: What an earlier call gave; required where they are taken back. Those of other runs stay.
+    type: dict
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -49,11 +52,14 @@ EXAMPLES = r"""
 - name: Let two machines join
   weft.platform.join_credentials:
     joiners: [cp2, w1]
+  register: minted
   no_log: true
 
 - name: They have joined
   weft.platform.join_credentials:
     state: absent
+    credentials: "{{ minted.credentials }}"
+  no_log: true
 """
 
 RETURN = r"""
@@ -80,14 +86,16 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "joiners": {"type": "list", "elements": "dict", "default": []},
             "config": {"type": "list", "elements": "dict", "default": []},
+            "credentials": {"type": "dict", "no_log": True},
         },
+        required_if=[("state", "absent", ["credentials"])],
         supports_check_mode=True,
         no_log=True,  # the machine's log is no place for it
     )
     wanted = module.params
     try:
         if wanted["state"] == "absent":
-            made = _kubeadm.Joiners(_kubeadm.revoke(module.check_mode))
+            made = _kubeadm.Joiners(_kubeadm.revoke(wanted["credentials"], module.check_mode))
         else:
             made = _kubeadm.mint(wanted["joiners"], wanted["config"], module.check_mode, wanted["name"])
         changes = [change.to_json() for change in made.changes]

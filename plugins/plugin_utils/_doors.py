@@ -85,7 +85,8 @@ def node_arguments(task: Mapping[str, Any], variables: Variables, templar: Templ
 def join_arguments(task: Mapping[str, Any], variables: Variables, templar: Templar) -> Arguments:
     """Arguments of the module weft.platform.join_credentials for machines named by their inventory names."""
     if task.get("state") == "absent":
-        return {"name": str(variables["inventory_hostname"]), "state": "absent"}
+        given = {"state": "absent", "credentials": task.get("credentials")}
+        return {"name": str(variables["inventory_hostname"]), **given}
     machine = _machine(variables, templar)
     lock = lock_of(machine.settings)
     return {

@@ -96,10 +96,11 @@ def leave(leavers: Sequence[Mapping[str, str]], check: bool) -> List[Change]:
     return out.changes
 
 
-def revoke(check: bool) -> List[Change]:
-    """Take every token that `mint` made, and the uploaded certificates, out of the cluster before their time.
+def revoke(credentials: Mapping[str, Any], check: bool) -> List[Change]:
+    """Take what `mint` made out of the cluster before its time: the token and, if there were any, the certificates.
 
     Args:
+        credentials: what `mint` gave; those of another run stay.
         check: only say what would be done.
 
     Returns:
@@ -109,16 +110,15 @@ def revoke(check: bool) -> List[Change]:
         KubeadmError: this machine's API server does not answer.
     """
     api = _api.api_server(int(_observe.arguments("kube-apiserver").get("--secure-port", 6443)))
-    ours = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dweft.platform"
-    tokens = "fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken"
-    names = [token["metadata"]["name"] for token in (api.get(f"{_SECRETS}?{ours}&{tokens}") or {}).get("items", [])]
-    uploaded = api.get(f"{_SECRETS}/kubeadm-certs")
-    if uploaded is not None:
+    names = [f"bootstrap-token-{str(credentials['token']).partition('.')[0]}"]
+    if credentials.get("certificate_key"):
+        uploaded = api.get(f"{_SECRETS}/kubeadm-certs") or {}
         names += [*_owners(uploaded), "kubeadm-certs"]
+    found = [name for name in names if api.get(f"{_SECRETS}/{name}") is not None]
     if not check:
-        for name in names:
+        for name in found:
             api.delete(f"{_SECRETS}/{name}")
-    return [Change(Subject("Secret", f"kube-system/{name}"), (), "", ABSENT, secret=True) for name in names]
+    return [Change(Subject("Secret", f"kube-system/{name}"), (), "", ABSENT, secret=True) for name in found]
 
 
 def _owners(uploaded: Mapping[str, Any]) -> List[str]:

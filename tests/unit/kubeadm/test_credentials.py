@@ -142,18 +142,29 @@ def test_machines_leave(cluster: Cluster) -> None:
     assert [one["ID"] for one in cluster.members] == ["1"]
 
 
-def test_tokens_and_certificates_are_taken_back(cluster: Cluster) -> None:
-    _kubeadm.mint([W1], CONFIG, check=False)
-    planned = _kubeadm.revoke(check=True)
-    assert cluster.deleted == ["w1"]
-    assert _kubeadm.revoke(check=False) == planned
-    assert cluster.deleted[1:] == [cluster.made[0]["metadata"]["name"], "bootstrap-token-kubeadm", "kubeadm-certs"]
-    assert [one.subject.name for one in planned] == [f"kube-system/{name}" for name in cluster.deleted[1:]]
+@pytest.mark.parametrize(
+    ("joiner", "others"),
+    [(W1, []), (CP2, ["bootstrap-token-kubeadm", "kubeadm-certs"])],
+    ids=["worker", "control_plane"],
+)
+def test_what_a_run_made_is_taken_back_and_nothing_else(
+    cluster: Cluster, machine: Machine, joiner: dict[str, str], others: list[str]
+) -> None:
+    machine.behave("echo key")
+    given = _kubeadm.mint([joiner], CONFIG, check=False).credentials
+    _kubeadm.mint([W1], CONFIG, check=False)  # another run's
+    gone = len(cluster.deleted)
+    planned = _kubeadm.revoke(given, check=True)
+    assert len(cluster.deleted) == gone
+    assert _kubeadm.revoke(given, check=False) == planned
+    assert cluster.deleted[gone:] == [cluster.made[0]["metadata"]["name"], *others]
+    assert [one.subject.name for one in planned] == [f"kube-system/{name}" for name in cluster.deleted[gone:]]
+    assert given["token"].partition(".")[2] not in str([one.to_json() for one in planned])
 
 
-def test_where_nothing_was_made_nothing_is_taken_back(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "get", lambda path: None if path.endswith("kubeadm-certs") else {"items": []})
-    assert _kubeadm.revoke(check=False) == []
+def test_what_is_gone_already_is_not_taken_back(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "get", lambda path: None)
+    assert _kubeadm.revoke({"token": "abcdef.0123456789abcdef", "certificate_key": "00"}, check=False) == []
     assert cluster.deleted == []
 
 
