@@ -165,9 +165,12 @@ def certificate(path: Path) -> Optional[_x509.Certificate]:
 
 
 def older(starts: Sequence[float], path: Path) -> bool:
-    """Whether what began at these times began before a file was written.  A file from the future tells nothing."""
+    """Whether what began at these times began before a file was written.  A file from the future tells nothing.
+
+    Its mode may change, which hardening scripts do every night, without anything to read anew.
+    """
     try:
-        written = path.stat().st_ctime
+        written = path.stat().st_mtime
     except OSError:
         return False
     return bool(starts) and max(starts) + 1 < written <= time.time()

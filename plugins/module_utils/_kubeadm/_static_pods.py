@@ -162,8 +162,10 @@ def restart(name: str) -> None:
     """
     since = time.time()
     labels = ["--label", f"io.kubernetes.container.name={name}", "--label", "io.kubernetes.pod.namespace=kube-system"]
-    # Requests are answered by then; watches, which an API server would wait for, end by no other way.
-    run(["crictl", "stop", "--timeout", "10", *run(["crictl", "ps", "--quiet", *labels]).split()], timeout=120)
+    running = run(["crictl", "ps", "--quiet", *labels]).split()
+    if running:  # none runs while the kubelet waits to start it again
+        # Requests are answered by then; watches, which an API server would wait for, end by no other way.
+        run(["crictl", "stop", "--timeout", "10", *running], timeout=120)
     deadline = time.monotonic() + PATIENCE
     while not (started(name, since) and (name not in CHECKED or _api.healthy(*health(name)))):
         if time.monotonic() >= deadline:
