@@ -26,6 +26,10 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 #: Names by which a value is hidden wherever it is shown.
 _SECRET = re.compile(r"passw(or)?d|passphrase|private_?key|credential|(^|_|-)(token|secret)$", re.IGNORECASE)
 
+#: By what a letter of a word may be written so that its bytes do not show: UTF-16, and escapes other than JSON's short
+#: ones (a .json file is read as YAML, which has more of them).
+_DISGUISE = re.compile(rb'\0|\\[^"\\/bfnrt]')
+
 
 class Parsed(NamedTuple):
     """What a file holds.
@@ -86,7 +90,7 @@ def parse(data: bytes, file: str, scope: str, limits: _yaml.Limits = _yaml.LIMIT
     Raises:
         _yaml.YamlError: the file cannot be read.
     """
-    if file.endswith(".json") and b"\\u" not in data and b"apiVersion" not in data:
+    if file.endswith(".json") and b"apiVersion" not in data and not _DISGUISE.search(data):
         return Parsed((), True, ())  # JSON that holds no object is not a matter of YAML
     objects: list[ObjectAt] = []
     foreign = False

@@ -179,6 +179,17 @@ class TestObjects:
         assert said(gone) == [("Deployment.apps:shop/web", "removed", (), "", "")]
 
 
+    @pytest.mark.parametrize("letter", ["\\x56", "\\u0056", "\\U00000056", "\\\n   V", "\\\r\n V"])
+    def test_an_escape_does_not_hide_an_object_in_json(self, repo: Any, letter: str) -> None:
+        text = deployment().replace("apiVersion:", f'? "api{letter}ersion"\n:')
+        found = understood(repo, {}, {"a.json": text})
+        assert said(found) == said(understood(repo, {}, {"a.json": deployment()}))
+
+    def test_an_encoding_does_not_hide_an_object_in_json(self, repo: Any) -> None:
+        found = understood(repo, {}, {"a.json": deployment().encode("utf-16")})
+        assert ["UTF-8" in finding.message and finding.prohibits for finding in found.findings] == [True]
+
+
 class TestPaths:
     @pytest.mark.parametrize(
         ("path", "before", "after"),
