@@ -158,7 +158,7 @@ class Manifests:
 
     def _may_hold_objects(self, tree: Files, path: str) -> bool:
         entry = tree.entry(path)
-        if entry is None or not entry.mode.startswith("100") or not path.endswith(YAML_SUFFIXES):
+        if entry is None or not _is_file(entry) or not path.endswith(YAML_SUFFIXES):
             return False
         if self.layout.plain is not None and self.layout.plain.matches(path):
             return False
@@ -339,7 +339,7 @@ class _Run:
         before: list[ObjectAt] = []
         after: list[ObjectAt] = []
         left = sorted(self.differences.keys() - self.done)
-        wanted = [path for path in left if path.endswith(YAML_SUFFIXES) and self._is_read(path)]
+        wanted = dict.fromkeys(path for path in left if path.endswith(YAML_SUFFIXES) and self._is_read(path))
         for tree in self.trees:
             tree.ahead(wanted)
         for path in left:
@@ -347,15 +347,16 @@ class _Run:
             one = self.differences[path]
             if self._is_policy(path) or self._is_plain(path):
                 self._path(path, opaque=False)
-            elif self._odd(one):
-                self._links(one)
+                continue
+            self._links(one)
+            if path in wanted:
+                self._yaml(one, before, after)
+            elif _is_odd(one):
                 self._path(path, opaque=True)
             elif path.startswith(f"{self.layout.inventories}/"):
                 self._path(path, opaque=self._may_be_an_inventory(path))
             elif path.startswith(tuple(self.charts)):
                 self._path(path, opaque=False)  # with other values it may do other things than those rendered
-            elif path.endswith(YAML_SUFFIXES):
-                self._yaml(one, before, after)
             elif not self._is_input(one):
                 self._path(path, opaque=_may_be_variables(path))
         self._plain_objects(before, after)
@@ -370,10 +371,6 @@ class _Run:
         sides = zip((one.before, one.after), self.inputs)
         known = all(one.path in files for entry, files in sides if entry is not None)
         return known and not self._mode_changes(one.path)
-
-    @staticmethod
-    def _odd(one: Difference) -> bool:
-        return any(entry is not None and not entry.mode.startswith("100") for entry in (one.before, one.after))
 
     def _links(self, one: Difference) -> None:
         if one.after is not None and one.after.mode == LINK and not link_target(self.trees[1], one.path):
@@ -393,12 +390,15 @@ class _Run:
         return path_effect_of(self.differences[path], self.layout.environment(path), opaque)
 
     def _yaml(self, one: Difference, before: list[ObjectAt], after: list[ObjectAt]) -> None:
-        """Take a YAML file's objects, unless a rendering has them; what else is in it is an Effect on the path."""
-        entries = (one.before, one.after)
+        """Take a YAML file's objects, unless a rendering has them; what else is in it is an Effect on the path.
+
+        A side that is a link or a submodule has no objects.
+        """
+        odd = _is_odd(one)
         parsed: list[Parsed | None] = []
         problems: list[tuple[Origin, str] | None] = []
-        for entry, tree, inputs in zip(entries, self.trees, self.inputs):
-            skip = entry is None or one.path in inputs
+        for entry, tree, inputs in zip((one.before, one.after), self.trees, self.inputs):
+            skip = entry is None or not _is_file(entry) or one.path in inputs
             found, problem = (None, None) if skip else self._parse(tree, one.path)
             parsed.append(found)
             problems.append(problem)
@@ -412,8 +412,8 @@ class _Run:
             self._invalid("yaml", *problems[1], new=problems[0] is None or problems[0][1] != problems[1][1])
         broken = any(problem is not None for problem in problems)
         foreign = any(found is not None and found.foreign for found in parsed)
-        if broken or foreign or self._mode_changes(one.path):
-            self._path(one.path, opaque=broken or _may_be_variables(one.path))
+        if broken or foreign or odd or self._mode_changes(one.path):
+            self._path(one.path, opaque=broken or odd or _may_be_variables(one.path))
 
     def _parse(self, tree: Files, path: str) -> tuple[Parsed | None, tuple[Origin, str] | None]:
         """What a file holds, or why that is not known ("" where that is said already)."""
@@ -442,6 +442,15 @@ class _Run:
 def path_effect_of(one: Difference, environment: str = "", opaque: bool = False) -> Effect:
     """The Effect of a changed path itself."""
     return path_effect(one.path, _shown(one.before), _shown(one.after), environment, opaque)
+
+
+def _is_file(entry: Entry) -> bool:
+    return entry.mode.startswith("100")
+
+
+def _is_odd(one: Difference) -> bool:
+    """Whether a path is a link or a submodule on one side."""
+    return any(entry is not None and not _is_file(entry) for entry in (one.before, one.after))
 
 
 def _shown(entry: Entry | None) -> Value:

@@ -264,6 +264,16 @@ class TestPaths:
         assert [finding.origin and finding.origin.file for finding in found.findings] == ["a", "b"]
         assert all(finding.prohibits and finding.kind == "invalid" for finding in found.findings)
 
+    @pytest.mark.parametrize("entry", [("120000", "README.md"), ("160000", "1" * 40)])
+    def test_objects_in_a_file_that_was_or_becomes_something_else(self, repo: Any, entry: Any) -> None:
+        for start, change, action in ((entry, deployment(), "added"), (deployment(), entry, "removed")):
+            found = understood(repo, {"a.yaml": start}, {"a.yaml": change})
+            assert sorted((effect.type, effect.action, effect.opaque) for effect in found.effects) == [
+                ("object", action, False),
+                ("path", "changed", True),
+            ]
+            assert [one.effect.action for one in found.objects] == [action] and found.findings == ()
+
     def test_a_large_file_is_judged_by_its_path_and_that_is_said(self, repo: Any) -> None:
         text = deployment() + "#" * 5000
         found = understood(repo, {}, {"a.yaml": text, "b.bin": text}, limits=Limits(blob_bytes=2000))
