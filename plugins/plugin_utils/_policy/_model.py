@@ -352,7 +352,7 @@ class Verdict(NamedTuple):
 class Limits(NamedTuple):
     """Bounds on what a verdict may cost. What goes over one of them is never passed unseen.
 
-    blob_bytes   larger files are judged as a change of their path, without their content
+    blob_bytes   larger files are not read: a change of their path, and prohibited where they could hold objects
     total_bytes  sum of the content read for one verdict
     files        changed paths
     objects      Kubernetes objects on one side

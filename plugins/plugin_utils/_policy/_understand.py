@@ -272,9 +272,10 @@ class _Run:
         one = self.differences[path]
         return one.before is not None and one.after is not None and one.before.mode != one.after.mode
 
-    def _invalid(self, rule: str, origin: Origin, message: str, new: bool = True, severity: str = PROHIBIT) -> None:
-        remedy = "Mend the file." if severity == PROHIBIT else ""
-        self.findings.append(Finding(rule, severity, INVALID, message, remedy=remedy, origin=origin, new=new))
+    def _invalid(
+        self, rule: str, origin: Origin, message: str, new: bool = True, remedy: str = "Mend the file."
+    ) -> None:
+        self.findings.append(Finding(rule, PROHIBIT, INVALID, message, remedy=remedy, origin=origin, new=new))
 
     # -- Kustomize and Helm -------------------------------------------------------------------------------------
 
@@ -420,7 +421,9 @@ class _Run:
         try:
             return self.manifests.parsed(tree, path), None
         except TooLarge as error:
-            self._invalid("size", Origin(path), f"judged by its path only: {error}", severity=WARN)
+            if tree is self.trees[1]:
+                remedy = "Make it smaller, or name it in `plain` of policy/settings.yml if it holds no objects."
+                self._invalid("size", Origin(path), f"what it holds is not known: {error}", remedy=remedy)
             return None, (Origin(path), "")
         except _yaml.YamlError as error:
             return None, (Origin(path, error.line), error.message)

@@ -274,15 +274,24 @@ class TestPaths:
             ]
             assert [one.effect.action for one in found.objects] == [action] and found.findings == ()
 
-    def test_a_large_file_is_judged_by_its_path_and_that_is_said(self, repo: Any) -> None:
-        text = deployment() + "#" * 5000
-        found = understood(repo, {}, {"a.yaml": text, "b.bin": text}, limits=Limits(blob_bytes=2000))
+    def test_a_file_too_large_to_be_read_prohibits_where_it_may_hold_objects(self, repo: Any) -> None:
+        text, limits = deployment() + "#" * 5000, Limits(blob_bytes=2000)
+        layout = Layout(plain=Patterns("plain/**", "plain", PathGlob))
+        start = {"old.json": text, "gone.yaml": text}
+        change = {"a.yaml": text, "b.bin": text, "plain/c.yaml": text, "old.json": text[:-1] + "+", "gone.yaml": None}
+        found = understood(repo, start, change, layout, limits)
         assert [(effect.subject.name, effect.opaque) for effect in found.effects] == [
             ("a.yaml", True),
             ("b.bin", False),
+            ("gone.yaml", True),
+            ("old.json", True),
+            ("plain/c.yaml", False),
         ]
-        (finding,) = found.findings
-        assert finding.severity == "warn" and "by its path only" in finding.message and str(finding.origin) == "a.yaml"
+        assert [(one.rule, str(one.origin), one.prohibits, one.new) for one in found.findings] == [
+            ("size", "a.yaml", True, True),
+            ("size", "old.json", True, True),
+        ]
+        assert all("plain" in one.remedy for one in found.findings)
 
 
 class TestInvalid:

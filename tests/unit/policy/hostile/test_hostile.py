@@ -194,9 +194,11 @@ def test_a_tree_that_names_one_tree_many_times_is_bounded(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["apps/big.yml", "apps/big.bin"])
 def test_a_file_of_100_mb_is_not_read(tmp_path: Path, name: str) -> None:
-    """It is a change of its path; where it could hold objects, that it was not understood is said."""
+    """It is a change of its path, and prohibited where it could hold objects."""
     outcome = bounded(judged(tmp_path, {name: b"a: b\n" * (20 * MIB)}, memory=700 * MIB))
     assert outcome.memory < 150 * MIB
+    found = {finding["rule"] for finding in outcome.verdict["findings"]}
+    assert ("size" in found) is name.endswith(".yml") and not (found and outcome.permitted)
     changed = [change["subject"] for change in outcome.verdict["changes"]]
     assert [one["name"] for one in changed if one["type"] == "path"] == [name]
 
