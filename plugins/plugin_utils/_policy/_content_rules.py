@@ -55,6 +55,10 @@ class Trees(NamedTuple):
     deadline: float
 
 
+#: How a rule sees an object: itself, or the Pod that it makes.
+_See = Callable[[ObjectAt], ObjectAt | None]
+
+
 class _Task(NamedTuple):
     """One check for one rule on one side, and whether what it finds at the base is put up with."""
 
@@ -99,16 +103,29 @@ class _Tasks:
         for require in rule.requires:
             chosen = []
             for each in objects:
-                if each.pair.after is None:
-                    continue  # what goes need not be good
-                found = self._chosen(rule, require.selector, each)
-                one = self._as_rule_knew_it(rule, require.selector, each) if found is not None else None
-                if one is not None and not self._exempt(rule, one.effect):
-                    chosen.append((one, found))
+                now = self._stance(rule, require.selector, each)
+                if now is None:
+                    continue
+                was = self._stance(rule, require.selector, _as_it_was(each))
+                if _only_moves(each) and was is not None and _is_asked(was) is _is_asked(now):
+                    continue  # nothing is new, neither about it nor in what the rule has to do with it
+                if isinstance(now, Exempt):
+                    self.notes.append(_note(rule, now, each.effect))
+                    continue
+                # of what the rule was not asked about at the base, nothing is old to it
+                before = each.pair.before if _is_asked(was) else None
+                chosen.append((each._replace(pair=each.pair._replace(before=before)), now))
             self._add(require.check, require.params, chosen, rule, rule.name, rule.severity)
 
-    def _chosen(self, rule: Rule, selector: Selector, one: Object) -> Callable[[ObjectAt], ObjectAt | None] | None:
-        """How a rule sees an object: itself, or the Pod that it makes; None when it is not about it."""
+    def _stance(self, rule: Rule, selector: Selector, one: Object) -> _See | Exempt | None:
+        """What a rule has to do with an object: it sees it so, makes an exception of it, or is not about it (None)."""
+        if one.pair.after is None:
+            return None  # what goes need not be good
+        found = self._chosen(rule, selector, one)
+        return None if found is None else self._exempt(rule, one.effect) or found
+
+    def _chosen(self, rule: Rule, selector: Selector, one: Object) -> _See | None:
+        """How a rule sees an object, whatever its exceptions; None when it is not about it."""
         angles = views(one.effect, False)
         scoped = self.policy.settings.cluster_scoped
         if rule.selectors and not any(own.meets(view, True, scoped) for own in rule.selectors for view in angles):
@@ -126,20 +143,7 @@ class _Tasks:
         means = selector.object.means("Pod", "", namespace, name, labels, scoped)
         return _pod_in if means >= MAYBE else None
 
-    def _as_rule_knew_it(self, rule: Rule, selector: Selector, one: Object) -> Object | None:
-        """An object that moves to where a rule is about it is new to the rule, which has seen nothing of it.
-
-        None where the rule was about it all the time and it only moves.
-        """
-        if not one.was:
-            return one
-        there = one._replace(effect=one.effect._replace(files=one.was))
-        if self._chosen(rule, selector, there) is None:
-            return one._replace(pair=one.pair._replace(before=None))
-        only_moves = one.effect.before is ABSENT and one.pair.before is not None
-        return None if only_moves else one
-
-    def _exempt(self, rule: Rule, effect: Effect) -> bool:
+    def _exempt(self, rule: Rule, effect: Effect) -> Exempt | None:
         scoped = self.policy.settings.cluster_scoped
         for one in rule.exceptions:
             if self.now > one.until or one.to is not None:
@@ -148,15 +152,14 @@ class _Tasks:
                 any(selector.whole and selector.meets(view, False, scoped) > MAYBE for selector in one.selectors)
                 for view in views(effect, False)
             ):
-                self.notes.append(_note(rule, one, effect))
-                return True
-        return False
+                return one
+        return None
 
     def _add(
         self,
         name: str,
         params: Any,
-        chosen: Sequence[tuple[Object, Callable[[ObjectAt], ObjectAt | None] | None]],
+        chosen: Sequence[tuple[Object, _See | None]],
         rule: Rule | None,
         said_by: str,
         severity: str,
@@ -206,6 +209,25 @@ class _Tasks:
             tree = (self.trees.before, self.trees.after)[side]
             self._objects[key] = self.trees.manifests.every(tree, {environment, ""})
         return self._objects[key]
+
+
+def _as_it_was(one: Object) -> Object:
+    """An object as its base side alone shows it: the place and the labels it had."""
+    before = one.pair.before
+    files = one.was or one.effect.files
+    labels = (before.subject.labels,) if before is not None else ()
+    return one._replace(
+        pair=one.pair._replace(before=None, after=before), effect=one.effect._replace(files=files, labels=labels)
+    )
+
+
+def _only_moves(one: Object) -> bool:
+    """Whether an object takes another place and stays what it is; its Effect is that it comes there."""
+    return one.effect.before is ABSENT and one.pair.before is not None
+
+
+def _is_asked(stance: _See | Exempt | None) -> bool:
+    return stance is not None and not isinstance(stance, Exempt)
 
 
 def _note(rule: Rule, one: Exempt, effect: Effect) -> Finding:

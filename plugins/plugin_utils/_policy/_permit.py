@@ -185,7 +185,8 @@ class Permit:
         out: list[object] = []
         environment = self.layout.environment(path)
         for rule in self.policy.rules:
-            for selector in (*rule.selectors, *(one.selector for one in rule.requires)):
+            excepted = (selector for one in rule.exceptions for selector in one.selectors)
+            for selector in (*rule.selectors, *(one.selector for one in rule.requires), *excepted):
                 out.append(selector.file is None or selector.file.matches(path))
                 out.append(selector.environment is None or selector.environment.matches(environment))
             if rule.owned is not None and self.owners is not None:

@@ -504,6 +504,52 @@ class TestMoves:
         assert verdict.permitted and {finding.rule for finding in verdict.findings} == {"pods"}
         assert not any(finding.new for finding in verdict.findings)
 
+    OLD = "until: 2027-01-01, approved_by: 'user:olga', reason: old"
+    LEGACY = f"    exceptions: [{{change: {{file: 'apps/legacy/**'}}, {OLD}}}]\n"
+    ANYTHING = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+
+    @pytest.mark.parametrize("labels", ["", ", labels: {new: 'yes'}"])
+    def test_a_move_does_not_carry_content_out_of_an_exception(self, bench: Bench, labels: str) -> None:
+        rule = "  - name: pods\n    require: {object: {kind: Pod}, pss: restricted}\n" + self.LEGACY
+        own = bench.rules(self.ANYTHING + rule, **{"apps/legacy/pod.yaml": self.POD % ""})
+        verdict = own.ask({"apps/legacy/pod.yaml": None, "apps/shop/pod.yaml": self.POD % labels})
+        assert {name for name, _message in why(verdict)} == {"pods"}
+        assert all(finding.new for finding in verdict.findings if finding.prohibits)
+        within = own.ask({"apps/legacy/pod.yaml": None, "apps/legacy/deep/pod.yaml": self.POD % ""})
+        assert within.permitted and within.findings == ()
+        back = bench.rules(self.ANYTHING + rule, **{"apps/shop/pod.yaml": self.POD % ""})
+        verdict = back.ask({"apps/shop/pod.yaml": None, "apps/legacy/pod.yaml": self.POD % ""})
+        assert verdict.permitted and {finding.severity for finding in verdict.findings} == {"info"}
+
+    @pytest.mark.parametrize(("old", "new"), [("shop", "legacy"), ("legacy", "shop")])
+    def test_a_move_neither_leaves_nor_enters_an_exception_unseen(self, bench: Bench, old: str, new: str) -> None:
+        rule = "  - name: two\n    change: {object: {kind: ConfigMap}}\n    approvals: {count: 1, from: user:otto}\n"
+        own = bench.rules(self.ANYTHING + rule + self.LEGACY, **{f"apps/{old}/x.yaml": config_map("x")})
+        change = {f"apps/{old}/x.yaml": None, f"apps/{new}/x.yaml": config_map("x")}
+        assert {name for name, _message in why(own.ask(change))} == {"two"}
+        assert own.ask(change, "olga", ("otto",)).permitted
+        within = own.ask({f"apps/{old}/x.yaml": None, f"apps/{old}/y.yaml": config_map("x")})
+        assert within.permitted and within.changes == ()
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            "require: {object: {kind: Pod, labels: {tier: prod}}, pss: restricted}",
+            "require: {object: {kind: Pod}, pss: restricted}, "
+            f"exceptions: [{{change: {{object: {{labels: {{tier: '!prod'}}}}}}, {OLD}}}]",
+        ],
+    )
+    def test_a_label_does_not_carry_content_past_a_rule(self, bench: Bench, rule: str) -> None:
+        prod = self.POD % ", labels: {tier: prod}"
+        own = bench.rules(f"{self.ANYTHING}  - {{name: pods, {rule}}}\n", **{"apps/shop/pod.yaml": self.POD % ""})
+        for file in ("apps/shop/pod.yaml", "apps/shop/deep/pod.yaml"):
+            verdict = own.ask({"apps/shop/pod.yaml": None, file: prod})
+            assert {name for name, _message in why(verdict)} == {"pods"}
+            assert all(finding.new for finding in verdict.findings if finding.prohibits)
+        known = bench.rules(f"{self.ANYTHING}  - {{name: pods, {rule}}}\n", **{"apps/shop/pod.yaml": prod})
+        verdict = known.ask({"apps/shop/pod.yaml": self.POD % ", labels: {tier: prod, a: b}"})
+        assert verdict.permitted and {finding.new for finding in verdict.findings} == {False}
+
     def test_a_move_among_the_same_rules_is_none(self, bench: Bench) -> None:
         own = bench.rules(self.RULES)
         verdict = own.ask({"apps/shop/web.yaml": None, "apps/shop/deep/web.yaml": START["apps/shop/web.yaml"]}, "eve")

@@ -178,7 +178,6 @@ class TestObjects:
         gone = understood(repo, {"b.yaml": twice}, {"b.yaml": deployment(image="x:1")})
         assert said(gone) == [("Deployment.apps:shop/web", "removed", (), "", "")]
 
-
     @pytest.mark.parametrize("letter", ["\\x56", "\\u0056", "\\U00000056", "\\\n   V", "\\\r\n V"])
     def test_an_escape_does_not_hide_an_object_in_json(self, repo: Any, letter: str) -> None:
         text = deployment().replace("apiVersion:", f'? "api{letter}ersion"\n:')
