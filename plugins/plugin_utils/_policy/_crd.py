@@ -32,6 +32,10 @@ _TYPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
 }
 
 
+#: How many values defaults may fill in; a few lines could stand for billions of them otherwise.
+MAX_FILLED_IN = 100_000
+
+
 class DefinitionError(ValueError):
     """A definition whose schema cannot be used."""
 
@@ -257,7 +261,12 @@ class _Root(_Value):
         self.embed()
 
     def check(self, value: Any, at: At, faults: Faults) -> None:
-        super().check(filled(value, self.schema), at, faults)
+        try:
+            value = filled(value, self.schema)
+        except DefinitionError as error:
+            faults.add(at, f"cannot be judged: {error}")
+            return
+        super().check(value, at, faults)
 
 
 def filled(value: Any, schema: Any) -> Any:
@@ -266,28 +275,56 @@ def filled(value: Any, schema: Any) -> Any:
     Args:
         value: a value as it was written; it stays what it is.
         schema: its schema; anything in it that is malformed fills in nothing.
+
+    Raises:
+        DefinitionError: more than MAX_FILLED_IN values would be filled in.
     """
-    known = _mapping(schema)
-    if isinstance(value, list):
-        inner = _mapping(known.get("items"))
-        default = None if inner.get("nullable") is True else inner.get("default")
-        return [filled(default if item is None else item, inner) for item in value]
-    if not isinstance(value, dict):
-        return value
-    fields, rest = _mapping(known.get("properties")), known.get("additionalProperties")
-    out: dict[Any, Any] = {}
-    for name, item in value.items():
-        inner = fields.get(name, rest)
-        if item is None and isinstance(inner, dict) and inner.get("nullable") is not True:
-            item = inner.get("default")
-            if item is None:
-                continue
-        out[name] = filled(item, inner)
-    for name, inner in fields.items():
-        default = _mapping(inner).get("default")
-        if name not in out and default is not None:
-            out[name] = filled(default, inner)
-    return out
+    return _Filling().of(value, schema)
+
+
+class _Filling:
+    """Fills in defaults, and counts their values."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def of(self, value: Any, schema: Any) -> Any:
+        """The value with what is missing in it."""
+        known = _mapping(schema)
+        if isinstance(value, list):
+            inner = _mapping(known.get("items"))
+            default = None if inner.get("nullable") is True else inner.get("default")
+            return [
+                self._filled_in(default, inner) if item is None and default is not None else self.of(item, inner)
+                for item in value
+            ]
+        if not isinstance(value, dict):
+            return value
+        fields, rest = _mapping(known.get("properties")), known.get("additionalProperties")
+        out: dict[Any, Any] = {}
+        for name, item in value.items():
+            inner = fields.get(name, rest)
+            if item is not None:
+                out[name] = self.of(item, inner)
+            elif not isinstance(inner, dict) or inner.get("nullable") is True:
+                out[name] = None
+            elif inner.get("default") is not None:
+                out[name] = self._filled_in(inner["default"], inner)
+        for name, inner in fields.items():
+            default = _mapping(inner).get("default")
+            if name not in out and default is not None:
+                out[name] = self._filled_in(default, inner)
+        return out
+
+    def _filled_in(self, default: Any, schema: Any) -> Any:
+        todo = [default]
+        while todo:
+            one = todo.pop()
+            self._count += 1
+            if self._count > MAX_FILLED_IN:
+                raise DefinitionError(f"the defaults of its definition stand for more than {MAX_FILLED_IN} values")
+            todo += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        return self.of(default, schema)
 
 
 def _types(schema: Mapping[str, Any]) -> tuple[str, tuple[type, ...]]:

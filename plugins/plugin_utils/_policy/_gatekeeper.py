@@ -293,7 +293,10 @@ def _constraint(value: Mapping[str, Any], path: str, templates: Mapping[str, _Te
         raise Broken(f"{where}: there is no ConstraintTemplate for {kind}; name its file in the rule as well")
     if not isinstance(name, str) or len(name) > 63 or not _NAME.fullmatch(name):
         raise Broken(f"{where}: its name must be lower case letters, digits, - and ., at most 63 of them")
-    filled = _crd.filled(value, template.schema)
+    try:
+        filled = _crd.filled(value, template.schema)
+    except _crd.DefinitionError as error:
+        raise Broken(f"{where}: {error}") from error
     faults = _schema.Faults()
     template.node.check(filled, None, faults)
     if faults.found:

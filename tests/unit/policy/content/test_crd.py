@@ -179,6 +179,30 @@ def test_a_pattern_made_to_be_slow_is_not() -> None:
     ]
 
 
+@pytest.mark.parametrize("element", [{}, None])
+@pytest.mark.parametrize("default", [[1] * 2000, {"a": {"b": [1] * 2000}}])
+def test_defaults_made_to_multiply_are_bounded(element: Any, default: Any) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "l": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "default": {},
+                    "properties": {"x": {"x-kubernetes-preserve-unknown-fields": True, "default": default}},
+                },
+            }
+        },
+    }
+    text = yaml.safe_dump(schema)
+    assert faults(text, {"l": [element] * 10}) == []
+    (fault,) = faults(text, {"l": [element] * 2000})
+    assert "cannot be judged" in fault and "100000 values" in fault
+    given = {"l": [{"x": default}] * 60}
+    assert faults(text, given) == []  # what is written out is bounded as any other file is
+
+
 def test_a_pattern_that_cannot_be_read_denies() -> None:
     (found,) = faults("{type: string, pattern: '(?=a)'}", "a")
     assert found.startswith("spec: cannot be checked")
