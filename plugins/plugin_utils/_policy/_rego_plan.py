@@ -135,11 +135,11 @@ def read_yaml(job: Job, path: str) -> list[Any]:
 
 
 def unknown_data(modules: Sequence[Moved], documents: Iterable[str]) -> list[str]:
-    """What modules refer to below `data` and neither they nor documents of these names have, sorted.
+    """What modules refer to below `data` and neither their rules nor documents of these names are, sorted.
 
     Such a reference is undefined, so that a rule which rests on it would never say anything.
     """
-    known = {(name,) for name in documents} | {module.package for module in modules}
+    known = {(name,) for name in documents} | {(*module.package, rule) for module in modules for rule in module.rules}
     wanted = {path for module in modules for path in module.data}
     return sorted(
         f"data.{'.'.join(path)}" for path in wanted if not any(path[: len(one)] == one[: len(path)] for one in known)

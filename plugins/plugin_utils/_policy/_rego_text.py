@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.ASCII | re.DOTALL,
 )
+_STRINGS = frozenset({"string", "raw"})
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 #: The text of a template string up to the next expression or its end.
 _TEMPLATE = {
@@ -95,7 +96,7 @@ def _is_field(tokens: list[_Token], index: int) -> bool:
 
 
 def _path(tokens: list[_Token], index: int) -> tuple[str, ...]:
-    """The steps of a reference from a token on, as far as they are plain: a.b["c"]."""
+    """The steps of a reference from a token on, as far as they are plain: a.b["c"][`d`]."""
     out: list[str] = []
     if index < len(tokens) and tokens[index].kind == "name":
         out.append(tokens[index].text)
@@ -105,7 +106,7 @@ def _path(tokens: list[_Token], index: int) -> tuple[str, ...]:
         if step.text == "." and name.kind == "name":
             out.append(name.text)
             index += 2
-        elif step.text == "[" and name.kind == "string" and index + 2 < len(tokens) and tokens[index + 2].text == "]":
+        elif step.text == "[" and name.kind in _STRINGS and index + 2 < len(tokens) and tokens[index + 2].text == "]":
             out.append(name.text[1:-1])
             index += 3
         else:

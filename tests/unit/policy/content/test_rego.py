@@ -161,6 +161,9 @@ def test_an_exception_of_another_package_exempts_from_nothing() -> None:
         ("data.lib.texts.word", "data.lib.texts.word"),
         ("data.conftest.file.name", "data.conftest.file.name"),
         ('data["x-y"].z', "data.x-y.z"),
+        ("data[`x-y`].z", "data.x-y.z"),
+        ("data.main.denny[input.kind]", "data.main.denny"),
+        ("data.main[`denny`]", "data.main.denny"),
     ],
 )
 def test_data_that_is_nowhere_denies(body: str, missing: str) -> None:
@@ -170,9 +173,12 @@ def test_data_that_is_nowhere_denies(body: str, missing: str) -> None:
     assert only.message == f"policy/a.rego: {missing} is in none of the rule's files and data"
 
 
-@pytest.mark.parametrize("body", ["data.main.x", 'data["main"].x'])
+@pytest.mark.parametrize(
+    "body", ["data.main.x", 'data["main"].x', "data.main[`x`]", "data.main.y.z", "data.main.f(1)", "data.main.d"]
+)
 def test_data_that_is_somewhere_is_seen(body: str) -> None:
-    assert said(judged(f'{V1}x := true\ndeny contains "no" if {body}')) == [(CONTENT, PROHIBIT, "no")]
+    rules = "x := true\ny.z := true\nf(a) := true if a == 1\ndefault d := true\n"
+    assert said(judged(f'{V1}{rules}deny contains "no" if {body}')) == [(CONTENT, PROHIBIT, "no")]
 
 
 @pytest.mark.parametrize(
