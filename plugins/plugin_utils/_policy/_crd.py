@@ -100,7 +100,7 @@ def _definition(schema: Any, namespaced: bool, lax: bool) -> Definition:
         node = _Root(schema if schema is not None else {"type": "object"}, lax)
     except (DefinitionError, RecursionError) as error:
         return Definition(Node(), namespaced, False, f"its definition cannot be used: {error}")
-    return Definition(node, namespaced, _has(schema, "x-kubernetes-validations"))
+    return Definition(node, namespaced, _has_rules(schema))
 
 
 def node_of(schema: Any, lax: bool = False) -> Node:
@@ -120,13 +120,13 @@ def _sequence(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _has(schema: Any, word: str) -> bool:
-    """Whether a schema says something by this word anywhere."""
+def _has_rules(schema: Any) -> bool:
+    """Whether a schema has CEL rules anywhere."""
     todo = [schema]
     while todo:
         found = todo.pop()
         if isinstance(found, dict):
-            if found.get(word) not in (None, []):
+            if found.get("x-kubernetes-validations") not in (None, []):
                 return True
             todo.extend(found.values())
         elif isinstance(found, list):
@@ -562,7 +562,11 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+", re.ASCII)
 _HOSTNAME = re.compile(r"[^\W_](-?[^\W_]{0,62})?|([^\W_](([^\W_]|-){0,61}[^\W_])?\.)+[^\W\d_]{2,63}")
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_URI = re.compile(r"(/|[A-Za-z][A-Za-z0-9+.-]*:(?!//[^/?]*[ <>\"\[]))([^\x00-\x20\x7f%]| |%[0-9a-fA-F]{2})*", re.ASCII)
+#: The authority of a URI may have brackets around an IPv6 address only.
+_IPV6_HOST = rf"([^/?@\[\] <>\"]*@)?\[{_HEX}*:[0-9a-fA-F:.]*(%25[^/?\[\] <>\"]+)?\](:[0-9]*)?([/?]|\Z)"
+_URI = re.compile(
+    rf"(/|[A-Za-z][A-Za-z0-9+.-]*:(?!//(?!{_IPV6_HOST})[^/?]*[ <>\"\[]))([^\x00-\x20\x7f%]| |%{_HEX}{{2}})*", re.ASCII
+)
 _DURATION = re.compile(r"[+-]?0|.*[0-9]\s*[A-Za-z\u00b5\u03bc].*", re.DOTALL)
 
 

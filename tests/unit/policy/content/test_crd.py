@@ -119,6 +119,11 @@ def validated(widget: dict[str, Any], found: _crd.Definition) -> list[_schema.Fa
         ("{type: string, format: byte}", ["aGk="], ["a-b", "", "aGk=\n", "aGk"]),
         ("{type: string, format: uri}", ["http://a/b?c", "/a", "mailto:a"], ["a", "", "http://a b", "://"]),
         (
+            "{type: string, format: uri}",
+            ["http://[::1]/x", "http://[::1]", "http://u:p@[fe80::1%25eth0]:80?x", "http://[::ffff:1.2.3.4]:8080/a[b]"],
+            ["http://[::1", "http://[a]/x", "http://a[::1]/x", "http://[::1]x/", "http://[::1]:x/", "http://[::1] /"],
+        ),
+        (
             "{type: string, format: hostname}",
             ["a.example.org", "localhost", "a-b.c-d.org", "a-b"],
             ["-a", "a..org", "a.example.org.", "10.0.0.1", "a_b.org", "my-host"],
