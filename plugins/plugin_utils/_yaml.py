@@ -736,13 +736,13 @@ def _plain_values(data: bytes, limits: Limits) -> tuple[list[tuple[int, int]], l
         else:
             top[key], key = value, None
         nodes += 1
+        if nodes > limits.nodes:
+            raise _Unusual
         if kind is not ScalarEvent:
             above.append(top)
             top = value
             if event.anchor is not None or event.tag is not None or len(above) > limits.depth:
                 raise _Unusual
-    if nodes > limits.nodes:
-        raise _Unusual
     return starts, values
 
 

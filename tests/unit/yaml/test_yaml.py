@@ -319,6 +319,19 @@ def test_the_quick_way_gives_what_the_close_look_gives_or_nothing(text: str, dep
     assert not any(one.duplicates for one in close)
 
 
+def test_the_quick_way_goes_no_further_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[Any] = []
+
+    class Counting(_yaml._LOADER):  # type: ignore[misc]  # it is C's or Python's
+        def get_event(self) -> Any:
+            events.append(super().get_event())
+            return events[-1]
+
+    monkeypatch.setattr(_yaml, "_LOADER", Counting)
+    assert _yaml._quickly(b"- x\n" * 1000, Limits(nodes=10)) is None
+    assert len(events) < 20
+
+
 def test_what_is_read_quickly_knows_its_places() -> None:
     first, second = read("kind: A\n---\n  spec:\n    - x: on\n      'y': \"on\"\n", "f.yml", "k8s")
     assert (first.index, first.value) == (0, {"kind": "A"})
