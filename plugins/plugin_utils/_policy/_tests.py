@@ -89,7 +89,10 @@ def run(policy: Policy, tree: GitTree, test: Mapping[str, Value], now: datetime)
     approvals = tuple(Approval(Person(str(login)), _HEAD) for login in test.get("approvals", ()))
     request = Request(_HEAD, _HEAD, "", Person(str(test["by"])), approvals=approvals)
     teams = FileTeams(test.get("teams") or {})
-    findings = (_judged_files if whole else _judged_change)(policy, tree, test, request, teams, now)
+    if whole:
+        findings = _judged_files(tree, test, request, teams, now)
+    else:
+        findings = _judged_change(policy, test, request, teams, now)
     wrong = _wrong(test, findings)
     return Outcome(str(test.get("name")), not wrong, "; ".join(wrong) or "it is as expected")
 
@@ -136,7 +139,7 @@ def _pattern(test: Mapping[str, Value], wanted: Value) -> Callable[[Finding], bo
 
 
 def _judged_files(
-    _policy: Policy, tree: GitTree, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
+    tree: GitTree, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
 ) -> Sequence[Finding]:
     given, changed = (_files(test, value) for value in (test.get("given", {}), test["change"]["files"]))
     before, after = _laid(tree, given), _laid(tree, {**given, **changed})
@@ -177,7 +180,7 @@ def _laid(tree: GitTree, files: Mapping[str, bytes | None]) -> OverlaidTree:
 
 
 def _judged_change(
-    policy: Policy, _tree: GitTree, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
+    policy: Policy, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
 ) -> Sequence[Finding]:
     people = crowd(request, (), policy, None)
     permit = Permit(policy, Members(policy, teams), people, now, policy.settings.layout)
