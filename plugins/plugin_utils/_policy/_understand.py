@@ -410,7 +410,8 @@ class _Run:
         for origin, message in new:
             self._invalid("yaml", origin, message, new=message not in known)
         if problems[1] is not None and problems[1][1]:
-            self._invalid("yaml", *problems[1], new=problems[0] is None or problems[0][1] != problems[1][1])
+            # New also where it was broken before: what else changed in it, nobody can tell.
+            self._invalid("yaml", *problems[1], new=True)
         broken = any(problem is not None for problem in problems)
         foreign = any(found is not None and found.foreign for found in parsed)
         if broken or foreign or odd or self._mode_changes(one.path):

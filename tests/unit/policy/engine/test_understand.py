@@ -319,11 +319,13 @@ class TestInvalid:
             and (not line or finding.origin.line == line)
         )
 
-    def test_what_was_wrong_before_is_not_new(self, repo: Any) -> None:
+    def test_what_was_wrong_before_is_new_where_nobody_can_tell_what_changed(self, repo: Any) -> None:
         found = understood(
             repo, {"a.yaml": "a: 1\na: 2\n", "b.yaml": "a: ["}, {"a.yaml": "x: 1\na: 1\na: 2\n", "b.yaml": "b: ["}
         )
-        assert [finding.new for finding in found.findings] == [True, False]  # "at line 2" is another place
+        assert [finding.new for finding in found.findings] == [True, True]  # "at line 2" is another place
+        found = understood(repo, {"a.yaml": "a: 1\na: 2\n"}, {"a.yaml": "a: 1\na: 3\n"})
+        assert [finding.new for finding in found.findings] == [False]
 
     def test_mending_is_no_finding(self, repo: Any) -> None:
         found = understood(repo, {"a.yaml": "a: ["}, {"a.yaml": deployment()})
