@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._serve import RegistryProcess, routed_address
 
-from tests.integration.cluster.lab import RECAP, ROOT, Lab, Run
+from tests.integration.cluster.lab import RECAP, ROOT, Lab
 
 from .bare import Bare
 
@@ -131,7 +131,9 @@ def machines(folder: Path, _rounds: int) -> dict[str, Any]:
         lab.write()
         lab.apply(*words)
         seconds, memory, text = timed(lab.command("apply", *words), lab)
-        assert not any(Run(0, text, seconds).changed.values()), text[-3000:]
+        # Observing says "changed" as well, of the member stage that these machines never come to.
+        prepared = text.partition("TASK [Prepare]")[2].partition("PLAY ")[0]
+        assert prepared and "changed:" not in prepared, text[-3000:]
         out[str(size)] = {"seconds": round(seconds, 1), "controller_mib": memory}
         print(json.dumps({size: out[str(size)]}), flush=True)
     lab.fleet.down()

@@ -167,10 +167,14 @@ class Fleet:
 
     def _photograph(self, name: str) -> str:
         """Make an image of a machine's own filesystem, without what may exist once only, and return its reference."""
-        self.execute(name, ["truncate", "--size=0", "/etc/machine-id"])
-        self.execute(name, ["systemctl", "stop", "containerd"], check=False)
         reference = f"{_image.REPOSITORY}:{name}"
-        run(["podman", "commit", "--quiet", "--pause=true", name, reference])
+        number = self.execute(name, ["cat", "/etc/machine-id"])
+        self.execute(name, ["systemctl", "stop", "containerd"], check=False)
+        self.execute(name, ["truncate", "--size=0", "/etc/machine-id"])
+        try:
+            run(["podman", "commit", "--quiet", "--pause=true", name, reference])
+        finally:
+            self.execute(name, ["sh", "-c", "cat > /etc/machine-id"], stdin=number.encode())
         return reference
 
     def _copy_volumes(self, source: str, target: str) -> None:
