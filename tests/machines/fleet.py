@@ -168,6 +168,8 @@ class Fleet:
     def _photograph(self, name: str) -> str:
         """Make an image of a machine's own filesystem, without what may exist once only, and return its reference."""
         reference = f"{_image.REPOSITORY}:{name}"
+        if run(["podman", "images", "--quiet", reference]).strip():
+            return reference
         number = self.execute(name, ["cat", "/etc/machine-id"])
         self.execute(name, ["systemctl", "stop", "containerd"], check=False)
         self.execute(name, ["truncate", "--size=0", "/etc/machine-id"])
