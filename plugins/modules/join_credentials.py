@@ -92,12 +92,8 @@ def main() -> None:
         supports_check_mode=True,
         no_log=True,  # the machine's log is no place for it
     )
-    wanted = module.params
     try:
-        if wanted["state"] == "absent":
-            made = _kubeadm.Joiners(_kubeadm.revoke(wanted["credentials"], module.check_mode))
-        else:
-            made = _kubeadm.mint(wanted["joiners"], wanted["config"], module.check_mode, wanted["name"])
+        made = _kubeadm.join_credentials(module.params, module.check_mode)
         changes = [change.to_json() for change in made.changes]
         module.exit_json(changed=bool(changes), changes=changes, credentials=made.credentials)
     except _kubeadm.KubeadmError as error:

@@ -11,7 +11,13 @@ from __future__ import annotations
 from typing import Dict, Type
 
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._certificate import Certificates
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm._credentials import Joiners, leave, mint, revoke
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._credentials import (
+    Joiners,
+    join_credentials,
+    leave,
+    mint,
+    revoke,
+)
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._encryption import Encryption
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._facts import facts
@@ -21,7 +27,7 @@ from ansible_collections.weft.platform.plugins.module_utils._kubeadm._patches im
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._static_pods import StaticPods
 from ansible_collections.weft.platform.plugins.module_utils._resource import Resource
 
-__all__ = ["RESOURCES", "Joiners", "KubeadmError", "facts", "kubeconfig", "leave", "mint", "revoke"]
+__all__ = ["RESOURCES", "Joiners", "KubeadmError", "facts", "join_credentials", "kubeconfig", "leave", "mint", "revoke"]
 
 RESOURCES: Dict[str, Type[Resource]] = {
     kind.type: kind for kind in (ControlPlane, Worker, Encryption, Patches, StaticPods, Certificates)

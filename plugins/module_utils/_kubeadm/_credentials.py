@@ -74,6 +74,17 @@ def mint(
     return out
 
 
+def join_credentials(wanted: Mapping[str, Any], check: bool) -> Joiners:
+    """What the module weft.platform.join_credentials is asked for: `mint`, or with state "absent" `revoke`.
+
+    Raises:
+        KubeadmError: as they do.
+    """
+    if wanted["state"] == "absent":
+        return Joiners(revoke(wanted["credentials"], check))
+    return mint(wanted["joiners"], wanted["config"], check, wanted["name"])
+
+
 def leave(leavers: Sequence[Mapping[str, str]], check: bool) -> List[Change]:
     """Take machines out of the cluster: their etcd members and their Node objects.
 
