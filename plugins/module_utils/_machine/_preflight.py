@@ -11,6 +11,8 @@ import errno
 import os
 import re
 import socket
+import time
+from contextlib import suppress
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Set, Tuple
 
 from ansible_collections.weft.platform.plugins.module_utils._machine import _os
@@ -72,6 +74,9 @@ FOREIGN_PATHS = (
 FOREIGN_PROGRAMS = ("/usr/bin/containerd", "/usr/bin/kubelet", "/usr/bin/kubeadm", "/usr/local/bin/k3s")
 PEER_TIMEOUT = 1.0
 PEER_THREADS = 64
+#: How often, and after how many seconds again, the process of an open port is looked for.
+LOOKS = 3
+LOOK_AGAIN = 0.2
 
 
 def announce(host: Host) -> None:
@@ -203,17 +208,28 @@ def _state_dir(host: Host, spec: Mapping[str, Any]) -> Iterator[Problem]:
 def _ports(host: Host, spec: Mapping[str, Any]) -> Iterator[Problem]:
     ports = spec.get("ports") or PORTS[_role(spec)]
     wanted = {int(str(port).partition("/")[0]) for port in ports}
-    taken = {port: inode for port, inode in listening(host).items() if port in wanted}
-    if not taken:
-        return
-    owners = socket_owners(host, set(taken.values()))
-    for port in sorted(taken):
-        program, pid = owners.get(taken[port], ("an unknown program", 0))
+    for port, (program, pid) in sorted(taken(host, wanted).items()):
         if not (program in OWN_PROGRAMS and host.exists(LEDGER)):
             yield (
                 f"port {port} is in use by {program}" + (f" (process {pid})" if pid else ""),
                 "Stop that program, or move it to another port or machine.",
             )
+
+
+def taken(host: Host, ports: Set[int]) -> Dict[int, Tuple[str, int]]:
+    """Those of the ports on which TCP connections are accepted, with program and process.
+
+    Sockets and processes are two looks at a machine that goes on meanwhile: a socket without a process is looked for
+    again, as its program may have ended or started in between.  What stays without one belongs to the kernel.
+    """
+    for look in range(LOOKS):
+        if look:
+            time.sleep(LOOK_AGAIN)
+        inodes = {port: inode for port, inode in listening(host).items() if port in ports}
+        owners = socket_owners(host, set(inodes.values())) if inodes else {}
+        if len(owners) == len(set(inodes.values())):
+            break
+    return {port: owners.get(inode, ("an unknown program", 0)) for port, inode in inodes.items()}
 
 
 def listening(host: Host) -> Dict[int, str]:
@@ -231,17 +247,20 @@ def socket_owners(host: Host, inodes: Set[str]) -> Dict[str, Tuple[str, int]]:
     """Program and process that hold each socket."""
     out: Dict[str, Tuple[str, int]] = {}
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    for pid in host.listdir("/proc"):
-        if not pid.isdigit():
-            continue
-        try:
-            links = [os.readlink(host.at(f"/proc/{pid}/fd/{number}")) for number in host.listdir(f"/proc/{pid}/fd")]
-        except OSError:
-            continue  # ended meanwhile
-        for link in links:
-            if link in wanted:
-                out[wanted[link]] = ((host.read(f"/proc/{pid}/comm") or "").strip(), int(pid))
+    for pid in filter(str.isdigit, host.listdir("/proc")):
+        for link in filter(wanted.__contains__, _open_files(host, pid)):
+            out[wanted[link]] = ((host.read(f"/proc/{pid}/comm") or "").strip(), int(pid))
     return out
+
+
+def _open_files(host: Host, pid: str) -> Iterator[str]:
+    """What a process has open just now, as far as it may be seen; a busy one closes files while they are read."""
+    numbers: List[str] = []
+    with suppress(OSError):
+        numbers = host.listdir(f"/proc/{pid}/fd")
+    for number in numbers:
+        with suppress(OSError):
+            yield os.readlink(host.at(f"/proc/{pid}/fd/{number}"))
 
 
 def _foreign(host: Host, spec: Mapping[str, Any]) -> Iterator[Problem]:

@@ -226,6 +226,35 @@ def test_listening_ports(right: Right) -> None:
     assert socket_owners(right.machine, {"777"}) == {"777": ("x", 4242)}
 
 
+def test_a_busy_program_is_found_though_it_closes_files_meanwhile(right: Right) -> None:
+    right.prepared()
+    right.listens("etcd")
+    right.machine.put("/proc/4242/fd/4", "no link: reading it fails as if it had been closed")
+    assert preflight(right.machine, {"role": "control_plane", "ports": [6443]}) == []
+
+
+def test_a_socket_whose_program_ended_meanwhile_is_looked_for_again(right: Right) -> None:
+    right.prepared()
+    right.machine.put("/proc/net/tcp6", TCP6)
+    looks: list[float] = []
+
+    def restarted(seconds: float) -> None:
+        looks.append(seconds)
+        right.listens("etcd")
+
+    right.patch.setattr(_preflight.time, "sleep", restarted)
+    assert preflight(right.machine, {"role": "control_plane", "ports": [6443]}) == []
+    assert len(looks) == 1
+
+
+def test_a_socket_of_no_program_is_told(right: Right) -> None:
+    right.prepared()
+    right.machine.put("/proc/net/tcp6", TCP6)
+    right.patch.setattr(_preflight.time, "sleep", lambda seconds: None)
+    (problem,) = preflight(right.machine, {"role": "control_plane"})
+    assert problem["message"] == "port 6443 is in use by an unknown program"
+
+
 def test_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
