@@ -62,6 +62,29 @@ def test_every_release_can_be_built(patch: str) -> None:
             assert re.search(rf"^(require|\t)? ?{own} {version}( |$)|=> \S+ {version}$", text, re.M), (name, folder)
 
 
+#: Modules below every Kubernetes client, by their first words: one other version, and all of it is compiled again.
+SHARED = ("k8s.io/", "sigs.k8s.io/", "golang.org/x/", "google.golang.org/", "github.com/gogo/", "go.yaml.in/")
+
+
+def requirements(component: str, version: str) -> dict[str, str]:
+    """The versions that a component's go.mod asks for, of the shared modules."""
+    text = (_recipes.module_directory(component, version) / "go.mod").read_text()
+    found = re.findall(r"^\t(\S+) (v\S+) // indirect$", text, re.M)
+    return {module: version for module, version in found if module.startswith(SHARED)}
+
+
+@pytest.mark.parametrize("name", ["crictl", "coredns", "flannel", "kube-router", "kube-vip"])
+def test_one_kubernetes_client_serves_all(name: str) -> None:
+    """Otherwise the quickstart compiles five more."""
+    release = VERSIONS.release()
+    kubernetes = requirements("kubernetes", release.built["kubernetes"])
+    own = requirements(name, release.built[name])
+    assert len(own.keys() & kubernetes.keys()) > 20
+    assert {module: v for module, v in own.items() if kubernetes.get(module, v) != v} == {}
+    builds = [COMPONENTS.by_name[one].go for one in ("kubernetes", name)]
+    assert len({build.tags for build in builds if build}) == 1
+
+
 @pytest.mark.parametrize("patch", PATCHES)
 def test_every_release_says_where_upstream_has_everything(patch: str) -> None:
     release = VERSIONS.release(patch)
