@@ -47,15 +47,22 @@ options:
     type: list
     elements: dict
     default: []
-  wait_rollouts:
-    description: Whether to wait until the Deployments and DaemonSets among the objects have rolled out.
-    type: bool
-    default: false
+  wait_set:
+    description:
+      - Name of a set (see O(set)) whose DaemonSets and Deployments are waited for, last of all, until they have rolled
+        out. Nodes that are not Ready are not waited for.
+    type: str
+    default: ""
   wait_nodes:
     description: Nodes, by name or by inventory name, to wait for until they are Ready, before anything is applied.
     type: list
     elements: str
     default: []
+  wait_network:
+    description:
+      - Whether O(wait_nodes) waits for nodes whose network is not there. Set it to false where it is installed later.
+    type: bool
+    default: true
   timeout:
     description: How long to wait, in seconds.
     type: int

@@ -75,6 +75,10 @@ api_server:
   description: Where the leader's own API server listens, as C(host:port); empty where there is no leader.
   returned: always
   type: str
+network:
+  description: Whether the inventory brings a pod network.
+  returned: always
+  type: bool
 kubeconfig:
   description: Arguments of M(weft.platform.kubeconfig_file) for the person who runs this; empty where none is wanted.
   returned: always

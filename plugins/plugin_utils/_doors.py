@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._lock import load_lock
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster import _arguments, _objects
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._desired import CONTROL_PLANE, Machine
@@ -131,10 +132,11 @@ def kube_objects(
         client = Client(text, otherwise=str(task.get("api_server") or ""))
         seconds = float(task.get("timeout") or 300)
         if not check:
-            wait_nodes(client, _node_names(task.get("wait_nodes") or [], variables, templar), seconds, say)
+            nodes = _node_names(task.get("wait_nodes") or [], variables, templar)
+            wait_nodes(client, nodes, seconds, say, network=boolean(task.get("wait_network", True)))
         changes = reconcile(client, objects, check, say, set_) + introduce(client, newcomers, check, say)
-        if not check:
-            wait_rollouts(client, objects if task.get("wait_rollouts") else [], seconds, say)
+        if task.get("wait_set") and not check:
+            wait_rollouts(client, str(task["wait_set"]), seconds, say)
     return {"changed": bool(changes), "changes": [change.to_json() for change in changes]}
 
 
@@ -142,7 +144,8 @@ def run_stages(variables: Variables, templar: Templar) -> dict[str, Any]:
     """The stages of a run (see _cluster/_stages), from what every machine was found to need.
 
     Under "kubeconfig" are the arguments of weft.platform.kubeconfig_file for the person who runs it, or {}; under
-    "api_server" is where the leader's own API server listens (host:port), or "".
+    "api_server" is where the leader's own API server listens (host:port), or ""; "network" is whether the inventory
+    brings one.
     """
     groups = variables["groups"]
     control_planes, workers = list(groups.get(CONTROL_PLANE, [])), list(groups.get(WORKERS, []))
@@ -161,6 +164,7 @@ def run_stages(variables: Variables, templar: Templar) -> dict[str, Any]:
     return {
         **found.to_json(),
         "kubeconfig": person if settings["cluster_kubeconfig"] else {},
+        "network": settings["network_plugin"] != "none",
         "api_server": api_server(leader) if leader else "",
     }
 
