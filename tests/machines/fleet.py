@@ -283,6 +283,13 @@ class Fleet:
         self._create(machine, _image.ensure_image(), plain=plain)
         wait_for_sshd(machine.address)
 
+    def gateway(self) -> str:
+        """The address of this host on the set's network."""
+        found = _network.inspect(self.name)
+        if not found:
+            raise MachinesError(f"There is no network '{self.name}'. 'list' shows the sets of machines.")
+        return str(found[1][1])
+
     def cut(self) -> None:
         """Air gap: drop all traffic of this set except between its machines and with the controller (this host)."""
         _network.cut(self.name)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value, diff
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _observe, _x509
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _etcd, _observe, _x509
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._observe import ETC
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, find, kubeadm
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, kubeadm
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._static_pods import restart
 from ansible_collections.weft.platform.plugins.module_utils._resource import Resource
 
@@ -64,8 +64,8 @@ class Certificates(Resource):
 
     def names(self) -> List[str]:
         """The certificates that there are; those for an etcd that is run elsewhere are the inventory's."""
-        external = (find(self.spec["config"], "ClusterConfiguration").get("etcd") or {}).get("external")
-        return [name for name in FILES if not (external and "etcd" in name)]
+        elsewhere = _etcd.external(self.spec["config"])
+        return [name for name in FILES if not (elsewhere and "etcd" in name)]
 
     def look(self, name: str) -> Dict[str, Value]:
         """{"renewal": "due", "not due" or "missing"}, with the wanted names that the API server's certificate has as

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Sequence
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _observe
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _etcd, _observe
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._files import write
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._observe import CONTROL_PLANE, ETC, ETCD, WORKER
@@ -236,15 +236,22 @@ class ControlPlane(Member):
 
     def resumes(self, found: _observe.Membership) -> bool:
         """An init whose etcd has begun is continued: nobody can tell from here that its data is worth nothing."""
-        return found.unfinished == "init" and (ETCD / "member").exists()
+        return found.unfinished == "init" and self.has_written()
+
+    def has_written(self) -> bool:
+        """Whether an init may have written to etcd; to the user's own, from when an API server could start."""
+        if _etcd.external(self.spec["config"]):
+            return (ETC / "manifests/kube-apiserver.yaml").exists()
+        return (ETCD / "member").exists()
 
     def join(self, held: int) -> None:
         if not self.spec.get("first"):
             super().join(held)
             return
         documents = deepcopy(list(self.spec["config"]))
-        started = _observe.marker()
-        if started is not None and (ETCD / "member").exists():
+        if _observe.marker() is None or not self.has_written():
+            _etcd.refuse_data_of_others(self.spec["config"])
+        else:
             init = find(documents, "InitConfiguration")
             assert isinstance(init, dict)
             ignored = init.setdefault("nodeRegistration", {}).setdefault("ignorePreflightErrors", [])

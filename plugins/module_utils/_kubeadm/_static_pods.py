@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Value, diff
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _api, _observe, _yaml
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm import _api, _etcd, _observe, _yaml
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._error import KubeadmError
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._files import write
 from ansible_collections.weft.platform.plugins.module_utils._kubeadm._observe import COMPONENTS, ETC
-from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, find, kubeadm, run
+from ansible_collections.weft.platform.plugins.module_utils._kubeadm._run import at_version, kubeadm, run
 from ansible_collections.weft.platform.plugins.module_utils._resource import Resource
 
 #: Flags of etcd that count only before its first start, and differ between members.
@@ -54,7 +54,7 @@ class StaticPods(Resource):
 
     def names(self) -> Tuple[str, ...]:
         """The components, in the order in which they are changed."""
-        local = not (find(self.spec["config"], "ClusterConfiguration").get("etcd") or {}).get("external")
+        local = not _etcd.external(self.spec["config"])
         return (*(("etcd",) if local else ()), *COMPONENTS)
 
     def documents(self) -> List[Dict[str, Any]]:

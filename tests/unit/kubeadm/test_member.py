@@ -190,6 +190,65 @@ def test_an_init_without_data_is_begun_anew(machine: Machine) -> None:
     assert "ignorePreflightErrors" not in json.dumps(machine.config)
 
 
+# --- an etcd of the user's own ------------------------------------------------------------------------------------
+
+FILES = {"caFile": "/x/ca.crt", "certFile": "/x/client.crt", "keyFile": "/x/client.key"}
+EXTERNAL = {"endpoints": ["https://192.0.2.21:2379", "https://192.0.2.22:2379"], **FILES}
+OWN_ETCD = [INIT[0], {**INIT[1], "etcd": {"external": EXTERNAL}}]
+
+
+def holds(machine: Machine, *keys: str) -> None:
+    """An etcd with these keys."""
+    lines = "".join(f"{key}\\n\\n" for key in keys)
+    machine.install("etcdctl", f"#!/bin/sh\necho \"$*\" > {machine.notes}/etcdctl\nprintf '{lines}'\n")
+
+
+def test_a_cluster_is_made_in_an_empty_etcd(machine: Machine) -> None:
+    holds(machine)
+    control_plane(first=True, config=OWN_ETCD).apply([])
+    assert [call.split()[0] for call in machine.calls] == ["init"]
+    asked = (machine.notes / "etcdctl").read_text()
+    assert "--endpoints=https://192.0.2.21:2379,https://192.0.2.22:2379" in asked
+    assert "--cacert=/x/ca.crt --cert=/x/client.crt --key=/x/client.key get /registry/ --prefix" in asked
+
+
+def test_an_etcd_that_holds_another_cluster_is_refused(machine: Machine) -> None:
+    holds(machine, "/registry/secrets/default/known")
+    with pytest.raises(KubeadmError, match=r"objects of another cluster under /registry/: .*`etcdctl del --prefix"):
+        control_plane(first=True, config=OWN_ETCD).apply([])
+    assert machine.calls == []
+
+
+def test_a_prefix_of_its_own_is_looked_under(machine: Machine) -> None:
+    holds(machine)
+    arguments = {"extraArgs": [{"name": "v", "value": "2"}, {"name": "etcd-prefix", "value": "two"}]}
+    control_plane(first=True, config=[INIT[0], {**OWN_ETCD[1], "apiServer": arguments}]).apply([])
+    assert "get /two/ --prefix" in (machine.notes / "etcdctl").read_text()
+
+
+def test_an_etcd_that_does_not_answer_is_told(machine: Machine) -> None:
+    machine.install("etcdctl", "#!/bin/sh\necho 'context deadline exceeded' >&2\nexit 1\n")
+    with pytest.raises(KubeadmError, match=r"etcdctl get /registry/ failed \(1\):\ncontext deadline exceeded"):
+        control_plane(first=True, config=OWN_ETCD).apply([])
+
+
+def test_an_init_that_may_have_written_to_it_goes_on(machine: Machine) -> None:
+    """A new authority and a new key would not fit what is there."""
+    holds(machine, "/registry/secrets/default/known")
+    machine.marker.write_text('{"action": "init", "role": "control_plane"}')
+    (machine.etc / "manifests/kube-apiserver.yaml").write_text("{}")
+    control_plane(first=True, config=OWN_ETCD).apply([])
+    assert [call.split()[0] for call in machine.calls] == ["init"]
+    assert "FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml" in json.dumps(machine.config)
+
+
+def test_an_init_that_cannot_have_written_to_it_is_begun_anew(machine: Machine) -> None:
+    holds(machine)
+    machine.marker.write_text('{"action": "init", "role": "control_plane"}')
+    control_plane(first=True, config=OWN_ETCD).apply([])
+    assert [call.split()[0] for call in machine.calls] == ["reset", "init"]
+
+
 def test_what_became_a_member_after_it_was_observed_joins_again(machine: Machine) -> None:
     """The credentials were made for a machine that was no member: it was taken out of the cluster by that."""
     machine.become_worker()
