@@ -52,7 +52,7 @@ STEPS = (
     "weft_written",
 )
 #: Likewise, of tasks whose Changes are no part of a plan; that they failed counts.
-BESIDE = ("weft_api", "weft_revoked", "weft_person")
+BESIDE = ("weft_new_api", "weft_revoked", "weft_person")
 
 
 def lock_of(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,19 @@ KUBERNETES = "v1.37.2"
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
 
 
+#: Container machines share these with their host: the first machine that sets one has set it for all.
+SHARED = ("kernel.", "vm.")
+
+
+def own(changes: list[dict[str, Any]]) -> list[str]:
+    """Changes that one machine alone can make, in a form that compares."""
+    return sorted(
+        json.dumps(one)
+        for one in changes
+        if one["subject"]["type"] != "sysctl" or not one["subject"]["name"].startswith(SHARED)
+    )
+
+
 @dataclass(frozen=True)
 class Run:
     """One end of ansible-playbook: its exit code, what it said, and how long it took in seconds."""
@@ -80,6 +93,12 @@ class Lab:
         data = yaml.safe_load(path.read_text())
         change(data["all"])
         path.write_text(yaml.safe_dump(data, sort_keys=False))
+
+    @staticmethod
+    def machines(data: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every machine's own variables in the inventory's data; they win over those of its groups."""
+        groups = data["children"]["cluster"]["children"]
+        return [own for group in ("control_plane", "workers") for own in groups[group]["hosts"].values()]
 
     def join_hosts(self) -> None:
         """Take the machines that exist now into the inventory; what was written about others stays."""

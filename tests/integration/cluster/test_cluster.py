@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .lab import KUBERNETES, Lab
+from .lab import KUBERNETES, Lab, own
 
 pytestmark = pytest.mark.scenario
 
@@ -57,19 +57,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 def fingerprint(lab: Lab, machine: str) -> str:
     return lab.fleet.execute(machine, ["sh", "-c", FINGERPRINT])
-
-
-#: Container machines share these with their host: the first machine that sets one has set it for all.
-SHARED = ("kernel.", "vm.")
-
-
-def own(changes: list[dict[str, Any]]) -> list[str]:
-    """Changes that one machine alone can make, in a form that compares."""
-    return sorted(
-        json.dumps(one)
-        for one in changes
-        if one["subject"]["type"] != "sysctl" or not one["subject"]["name"].startswith(SHARED)
-    )
 
 
 def test_an_apply_makes_its_plan_and_nothing_else(lab: Lab) -> None:
@@ -301,11 +288,6 @@ def hosts(data: dict[str, Any], group: str) -> dict[str, Any]:
     return found
 
 
-def machines(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every machine's own variables, which win over those of its groups."""
-    return [own for group in ("control_plane", "workers") for own in hosts(data, group).values()]
-
-
 def test_a_label_changes_one_node_and_goes_again(lab: Lab) -> None:
     made = edited(lab, lambda data: hosts(data, "workers")["ci-w1"].update(node_labels={"disk": "ssd"}))
     assert [(one["subject"]["type"], one["subject"]["name"]) for one in made] == [("Node", "ci-w1")]
@@ -364,7 +346,7 @@ def test_what_leaves_the_inventory_leaves_machines_and_cluster(lab: Lab) -> None
     gone["containerd_registries"] = []
     kept = ["grep", "-c", "authorization", "/etc/containerd/certs.d/registry.example.org/hosts.toml"]
     assert lab.fleet.execute("ci-w1", kept).strip() == "1"
-    made = edited(lab, lambda data: [own.update(gone) for own in machines(data)])
+    made = edited(lab, lambda data: [own.update(gone) for own in lab.machines(data)])
     removed = {
         (one["subject"]["type"], one["subject"]["name"])
         for one in made
@@ -383,7 +365,7 @@ def test_what_leaves_the_inventory_leaves_machines_and_cluster(lab: Lab) -> None
     log = (lab.folder / "runs.log").read_text()
     assert PASSWORD not in log and b64encode(f"puller:{PASSWORD}".encode()).decode() not in log
     assert "ci-cp1" not in lab.kubectl("get", "nodes", "--request-timeout=5s", check=False)
-    lab.edit(lambda data: [own.pop(name) for own in machines(data) for name in gone])
+    lab.edit(lambda data: [own.pop(name) for own in lab.machines(data) for name in gone])
     lab.apply()
     lab.wait_ready("ci-cp1", "ci-cp2", "ci-cp3", "ci-w1", "ci-w2")
 
