@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import LIST_KEYS, Path
@@ -127,18 +128,54 @@ def _element(items: Any, index: int) -> str:
     item = _step(items, index)
     if not isinstance(item, dict):
         return ""
+    counts = _counts.of(items)
     for key in LIST_KEYS:
-        value = item.get(key)
-        if not isinstance(value, (str, int)) or isinstance(value, bool):
-            continue
-        if sum(1 for other in items if isinstance(other, dict) and other.get(key) == value) == 1:
-            return f"[{key}={value}]"
+        if _is_key(item.get(key)) and counts[(key, item[key])] == 1:
+            return f"[{key}={item[key]}]"
     return ""
 
 
+def _is_key(value: Any) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+class _Counts:
+    """How often each key stands in a list, counted once for all findings about its elements."""
+
+    #: Lists lie in lists, so findings about one element ask for a few of them in turn.
+    KEPT = 16
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[list[Any], Counter[tuple[str, Any]]]] = {}
+
+    def of(self, items: list[Any]) -> Counter[tuple[str, Any]]:
+        """The counts of (key, value) in a list, which is not changed afterwards."""
+        known = self._known.get(id(items))
+        if known is None or known[0] is not items:
+            if len(self._known) == self.KEPT:
+                self._known.clear()
+            known = self._known[id(items)] = (items, Counter(_keys(items)))
+        return known[1]
+
+
+def _keys(items: list[Any]) -> Iterator[tuple[str, Any]]:
+    for item in items:
+        for key in LIST_KEYS if isinstance(item, dict) else ():
+            if _is_key(item.get(key)):
+                yield key, item[key]
+
+
+_counts = _Counts()
+
+
 def finding(job: Job, at: ObjectAt, path: Path, message: str, remedy: str = "", kind: str = CONTENT) -> Finding:
-    """A finding of a job about a field of an object (`path` with list indexes)."""
+    """A finding of a job about a field of an object (`path` with list indexes).
+
+    Raises:
+        ContentError: the job's time is over: one object may have very many.
+    """
     context = job.context
+    within(context)
     return Finding(
         rule=context.rule,
         severity=context.severity,
@@ -160,9 +197,8 @@ def each(jobs: Sequence[Job], judge: Callable[[Job, ObjectAt], list[Finding]]) -
     out: list[list[Finding]] = []
     for job in jobs:
         found: list[Finding] = []
-        for count, at in enumerate(job.objects):
-            if count % 64 == 0:
-                within(job.context)
+        for at in job.objects:
+            within(job.context)
             found += judge(job, at)
         out.append(found)
     return out

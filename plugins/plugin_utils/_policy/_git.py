@@ -42,6 +42,8 @@ _WORDS = 8192
 _NAME = 253
 
 #: What means something in an extended regular expression (POSIX).
+#: The trailer by which forges name further authors; a whole line, so that all who may be meant are found.
+_COAUTHOR = re.compile(rb"^co-authored-by:(.*)$", re.I | re.M)
 _SPECIAL = re.compile(r"[\\.\[(){*+?|^$]")
 
 
@@ -60,6 +62,7 @@ class Commit(NamedTuple):
     """A commit as written; author and committer are only claims.
 
     author, committer  addresses as written, undecodable bytes by surrogateescape
+    coauthors          addresses of its Co-authored-by trailers, likewise
     """
 
     oid: str
@@ -69,6 +72,7 @@ class Commit(NamedTuple):
     committer: str
     subject: str
     signature: Signature | None
+    coauthors: tuple[str, ...] = ()
 
 
 class Difference(NamedTuple):
@@ -744,6 +748,7 @@ def _parse_commit(oid: str, data: bytes) -> Commit:
         _address(headers.get("committer", [])),
         message.partition(b"\n")[0].decode("utf-8", "surrogateescape")[:200],
         signature,
+        tuple(_address([line]) for line in _COAUTHOR.findall(message)),
     )
 
 

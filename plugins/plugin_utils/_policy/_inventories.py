@@ -12,7 +12,9 @@ Only what a change needs is parsed: files that cannot hold a variable in questio
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import string
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -35,7 +37,7 @@ HOSTS_FILES = ("hosts.yml", "hosts.yaml")
 #: Extensions of files of variables, in Ansible's order (DataLoader.find_vars_files).
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 
-_RANGE = re.compile(r"\[([0-9]+|[A-Za-z]):([0-9]+|[A-Za-z])(?::([0-9]+))?\]")
+_RANGE = re.compile(r"\[([0-9]*|[A-Za-z]):([0-9]+|[A-Za-z])(?::([0-9]+))?\]")
 _HOSTS = 100_000
 
 
@@ -362,13 +364,21 @@ class _Reading:
             if inner.kind != "mapping" and not (inner.kind == "scalar" and inner.scalar is None):
                 raise InventoryError(document.position(path).origin, f"host {pattern}: its variables are no mapping")
             variables = definitions(document, path) if inner.kind == "mapping" else {}
-            for host in expand(str(pattern)):
-                self.count += 1
-                if self.count > _HOSTS:
-                    raise InventoryError(document.position(path).origin, f"more than {_HOSTS} hosts")
-                self.hosts[group].add(host)
-                if variables:
-                    self.inline.setdefault((self.source, "host", host), {}).update(variables)
+            try:
+                for host in expand(str(pattern)):
+                    self._host(document, path, group, host, variables)
+            except ValueError as error:
+                raise InventoryError(document.key_position(path).origin, f"host {pattern} {error}") from error
+
+    def _host(
+        self, document: _yaml.Document, at: tuple[Any, ...], group: str, host: str, variables: dict[str, Definition]
+    ) -> None:
+        self.count += 1
+        if self.count > _HOSTS:
+            raise InventoryError(document.position(at).origin, f"more than {_HOSTS} hosts")
+        self.hosts[group].add(host)
+        if variables:
+            self.inline.setdefault((self.source, "host", host), {}).update(variables)
 
     def groups(self) -> Groups:
         """What was taken in."""
@@ -387,8 +397,13 @@ class _Reading:
         value = 1
         for (_source, kind, group), variables in self.inline.items():
             if (kind, group) == ("group", name) and "ansible_group_priority" in variables:
-                found = variables["ansible_group_priority"].value
-                value = found if isinstance(found, int) else value
+                written = variables["ansible_group_priority"]
+                try:
+                    value = int(written.value)
+                except TypeError:
+                    continue  # Ansible goes on without it
+                except ValueError as error:
+                    raise InventoryError(written.position(()), "ansible_group_priority is no number") from error
         return value
 
     def _depths(self) -> dict[str, int]:
@@ -422,20 +437,42 @@ class _Reading:
 
 
 def expand(pattern: str) -> Iterator[str]:
-    """The hosts that a name with ranges stands for: cp[1:3], cp[01:10:2], n[a:c] (Ansible's expand_hostname_range)."""
+    """The hosts that a name with ranges stands for: cp[1:3], cp[01:10:2], n[a:c] (Ansible's expand_hostname_range).
+
+    Raises:
+        ValueError: it says something else than names and ranges, such as a port, so that nobody can tell from here
+            which hosts Ansible means by it.
+    """
     found = _RANGE.search(pattern)
     if found is None:
+        if any(mark in pattern for mark in "[]") or (":" in pattern and not _is_address(pattern)):
+            raise ValueError("is no plain name; write ranges as [1:3], and ports as ansible_port")
         yield pattern
         return
-    first, last, step = found.group(1), found.group(2), int(found.group(3) or 1)
-    texts: Iterable[str]
-    if first.isdigit() and last.isdigit():
-        width = len(first) if len(first) > 1 and first.startswith("0") else 0
-        texts = (str(number).zfill(width) for number in range(int(first), int(last) + 1, max(step, 1)))
-    else:
-        texts = (chr(number) for number in range(ord(first[0]), ord(last[0]) + 1, max(step, 1)))
-    for text in texts:
-        yield from (pattern[: found.start()] + text + rest for rest in expand(pattern[found.end() :]))
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    for text in _range(found.group(1) or "0", found.group(2), int(found.group(3) or 1)):
+        yield from expand(head + text + tail)
+
+
+def _range(first: str, last: str, step: int) -> Iterable[str]:
+    if step < 1 or first.isdigit() != last.isdigit():
+        raise ValueError(f"has a range from {first} to {last} by {step}, which Ansible refuses")
+    if not first.isdigit():
+        begin, end = string.ascii_letters.index(first), string.ascii_letters.index(last)
+        if begin > end:
+            raise ValueError(f"has a range from {first} to {last}, which Ansible refuses")
+        return string.ascii_letters[begin : end + 1 : step]
+    width = len(first) if len(first) > 1 and first.startswith("0") else 0
+    if width and width != len(last):
+        raise ValueError(f"has a range from {first} to {last}; Ansible wants both as long as each other")
+    return (str(number).zfill(width) for number in range(int(first), int(last) + 1, step))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
 
 
 def link_target(tree: Files, path: str) -> str:

@@ -70,7 +70,8 @@ class Members:
         self.policy = policy
         self.teams = teams
         self._asked: dict[str, Collection[str] | None] = {}
-        self._own = {name: {folded(login) for login in logins} for name, logins in policy.teams.items()}
+        own = policy.teams.items()
+        self._own = {name.translate(_LOWER): {folded(login) for login in logins} for name, logins in own}
 
     def is_one(self, person: Person, who: Who) -> bool:
         """Whether a person is whom a rule means.
@@ -97,18 +98,22 @@ class Members:
         return _combined(lambda who, part: self._is_named(who, part, inner), person, role.members, True)
 
     def _in_team(self, person: Person, team: str) -> bool:
-        login = folded(person.login)
-        if team in self._own:
-            return login in self._own[team]
+        login, name = folded(person.login), team.translate(_LOWER)
+        if name in self._own:
+            return login in self._own[name]
         if person.teams is not None:
-            return team in person.teams
+            return name in {one.translate(_LOWER) for one in person.teams}
         if self.teams is None:
             raise IdentityError(
                 f"whether {person.login} is in team {team} cannot be told; give the teams (--teams, or by the event)"
             )
         if team not in self._asked:
             self._asked[team] = self.teams.members(team)
-        return login in {folded(one) for one in self._asked[team] or ()}
+        members = self._asked[team]
+        if members is None:
+            # Nobody is in it, and somebody whom a rule denies might be meant all the same.
+            raise IdentityError(f"there is no team {team}; correct its name in the policy, or make it")
+        return login in {folded(one) for one in members}
 
 
 def _combined(
@@ -189,6 +194,7 @@ class _Gathering:
         said = {word.commit: word for word in words}
         silent: set[str] = set()
         for commit in commits:
+            silent |= {folded(self._logins[one.lower()]) for one in commit.coauthors if one.lower() in self._logins}
             if identity.commits == "signed":
                 self._signed(commit, signer)
             elif identity.commits == "pushed":

@@ -112,6 +112,7 @@ def _limits(params: Mapping[str, Any], obj: Mapping[str, Any]) -> Iterator[Fault
         yield from [spec] if spec else []
         return
     shared = _resources(spec.value)
+    yield from _above(params, shared, spec.path, "the Pod")
     for where, container, path in spec.containers:
         # the API takes no resources for ephemeral containers
         if where != "ephemeralContainers":
@@ -137,12 +138,19 @@ def _container_limits(
                 yield Fault(at, f"{_title(container)} has no {side}.{name}", f"set resources.{side}.{name}")
             elif value is not None and quantity(value) is None:
                 yield Fault(at, f"{_title(container)}: {side}.{name} is no quantity")
+    yield from _above(params, own, path, _title(container))
+
+
+def _above(
+    params: Mapping[str, Any], resources: Mapping[str, Mapping[str, Any]], path: Path, title: str
+) -> Iterator[Fault]:
+    """What a container, or a Pod as a whole (KEP-2837), asks for beyond the maximum."""
     for name, most in _items(params.get("maximum")):
         for side in _SIDES:
-            value, bound = own[side].get(name), quantity(most)
+            value, bound = resources[side].get(name), quantity(most)
             number = quantity(value)
             if value is not None and bound is not None and (number is None or number > bound):
-                message = f"{_title(container)}: {side}.{name} is {value}, more than {most}"
+                message = f"{title}: {side}.{name} is {value}, more than {most}"
                 yield Fault((*path, "resources", side, name), message, f"ask for {most} at most")
 
 

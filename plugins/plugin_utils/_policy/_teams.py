@@ -15,11 +15,11 @@ class FileTeams:
     """Teams that are all known."""
 
     def __init__(self, teams: Mapping[str, Collection[str]]) -> None:
-        self._teams = {name: tuple(logins) for name, logins in teams.items()}
+        self._teams = {name.lower(): tuple(logins) for name, logins in teams.items()}
 
     def members(self, team: str) -> Collection[str] | None:
-        """Logins in a team; None when there is no such team."""
-        return self._teams.get(team)
+        """Logins in a team, whose name is compared as forges do, without regard to case; None when there is none."""
+        return self._teams.get(team.lower())
 
     def exists(self, login: str) -> bool | None:
         """True for who is in a team; of others a file tells nothing."""
@@ -44,5 +44,7 @@ def load(path: str | os.PathLike[str]) -> FileTeams:
     for name, logins in teams.items():
         if not isinstance(logins, list) or not all(isinstance(login, str) for login in logins):
             raise IdentityError(f"{path}: team {name} is no list of logins")
+        if str(name).lower() in (other.lower() for other in out):
+            raise IdentityError(f"{path}: team {name} is there twice; forges do not tell capitals from small letters")
         out[str(name)] = logins
     return FileTeams(out)

@@ -164,8 +164,9 @@ def _person(user: NamedUser | None) -> Person | None:
 
 def _people_of(commit: Commit) -> CommitPeople:
     author, committer = _person(commit.author), _person(commit.committer)
-    if committer is not None and committer.login == _WEB and commit.commit.verification.verified:
-        committer = author  # GitHub's own commit, made in its pages by the author
+    if committer is not None and committer.login == _WEB:
+        # GitHub's own commits, made in its pages by the author, are signed by it; anybody can write its address.
+        committer = author if commit.commit.verification.verified else None
     return CommitPeople(commit.sha, author, committer)
 
 

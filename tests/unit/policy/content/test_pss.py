@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _pss
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, finding, named
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import ContentError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -457,3 +457,33 @@ def test_a_thousand_manifests_take_a_fraction_of_a_second() -> None:
         assert failed(pod, "restricted") == []
     # 1,000 take about 0.1 s; the bound only tells a slip of a magnitude on a busy machine
     assert time.process_time() - start < 1.0
+
+
+def test_very_many_containers_cost_no_more_each_than_few() -> None:
+    """Each fault names its container by the key that nobody else in the list has."""
+
+    def visits(count: int) -> int:
+        keys = [Counted(name=f"c{number}") for number in range(count)]
+        for index in range(count):
+            assert named({"spec": keys}, ("spec", index)) == ("spec", f"[name=c{index}]")
+        return sum(one.asked for one in keys) // count
+
+    assert visits(50) == visits(500)
+
+
+class Counted(dict[str, str]):
+    """A container that counts how often it is asked for something."""
+
+    asked = 0
+
+    def get(self, *words: Any) -> Any:
+        self.asked += 1
+        return super().get(*words)
+
+
+def test_one_object_has_to_be_finished_in_time_too() -> None:
+    at = object_at(SAFE)
+    late = job("pss", "restricted", [at])
+    late = late._replace(context=late.context._replace(deadline=0.0))
+    with pytest.raises(ContentError, match="not finished in time"):
+        finding(late, at, ("spec",), "x")

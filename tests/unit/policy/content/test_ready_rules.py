@@ -152,6 +152,13 @@ def test_resources_of_the_whole_pod_are_shared() -> None:
     assert judged("limits", "{}", shared) == []
 
 
+def test_the_maximum_is_the_whole_pods_as_well() -> None:
+    spec = "{resources: {limits: {memory: 100Gi, cpu: 1}}, containers: [{name: a}]}"
+    for kind in ("Pod", "Deployment"):
+        (message,) = judged("limits", "{limits: [memory], maximum: {memory: 8Gi, cpu: 2}}", spec, kind)
+        assert message == "the Pod: limits.memory is 100Gi, more than 8Gi"
+
+
 def test_ephemeral_containers_take_no_resources() -> None:
     assert judged("limits", "{}", "ephemeralContainers: [{name: a}]") == []
 

@@ -34,6 +34,7 @@ class Repo:
         author: str = "alice",
         committer: str = "",
         branch: str = "work",
+        message: str = "change",
     ) -> str:
         """A commit over its first parent with these files put in; None takes one away, (mode, content) is any entry."""
         parents = (parents,) if isinstance(parents, str) else parents
@@ -41,7 +42,7 @@ class Repo:
         lines = [b"commit refs/heads/%s" % branch.encode()]
         for role, name in (("author", author), ("committer", committer or author)):
             lines.append(f"{role} {name} <{name}@example.org> {self.clock} +0000".encode())
-        lines.append(b"data 6\nchange")
+        lines.append(b"data %d\n%s" % (len(message.encode()), message.encode()))
         lines += [b"from " + parents[0].encode()] if parents else []
         lines += [b"merge " + parent.encode() for parent in parents[1:]]
         for path, content in files.items():

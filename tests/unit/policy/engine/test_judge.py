@@ -209,6 +209,36 @@ class TestPeople:
             assert not verdict.permitted and verdict.approvals == ()
             assert any("cannot approve it" in finding.remedy for finding in verdict.findings)
 
+    @pytest.mark.parametrize("trailer", ["Co-authored-by: O <otto@example.org>", "co-authored-by:<OTTO@example.org>"])
+    def test_nor_does_who_wrote_it_together_with_others(self, repo: Any, trailer: str) -> None:
+        bench = Bench(repo, {**START, "policy/roles.yml": ROLES + "people: {otto: [otto@example.org]}\n"})
+        change = {VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}
+        for message, counts in (("Upgrade", True), (f"Upgrade\n\nSee Co-authored-by.\n\n{trailer}\n", False)):
+            head = repo.commit(change, bench.base, author="olga", message=message)
+            verdict = bench.ask({}, "olga", ("otto",), head=head)
+            assert verdict.permitted is counts and verdict.approvals == (("otto",) if counts else ())
+            assert ("otto", "address") not in verdict.people
+
+    @pytest.mark.parametrize(
+        ("teams", "permitted", "words"),
+        [
+            ({"contractors": ["mallory"]}, False, "contractors keep out"),
+            ({"Contractors": ["mallory"]}, False, "contractors keep out"),
+            ({"contractors": ["eve"]}, True, ""),
+            ({}, False, "there is no team contractors"),
+        ],
+    )
+    def test_a_denial_to_a_team_that_is_nowhere_denies(
+        self, bench: Bench, teams: dict[str, list[str]], permitted: bool, words: str
+    ) -> None:
+        bench = bench.rules(
+            "  - {name: all, change: {file: '**'}, allow: anyone}\n"
+            "  - {name: out, change: {file: '**'}, deny: {reason: contractors keep out, to: team:contractors}}\n"
+        )
+        verdict = bench.ask({"README.md": "bye\n"}, "mallory", teams=FileTeams(teams))
+        assert verdict.permitted is permitted
+        assert words in " ".join(finding.message for finding in verdict.findings)
+
     def test_an_approval_of_an_older_head_does_not_count(self, bench: Bench) -> None:
         one = bench.repo.commit({VERSION: 'cluster_kubernetes_version: "1.37.1"\n'}, bench.base)
         two = bench.repo.commit({VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}, one)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -296,11 +298,66 @@ def test_an_inventory_without_environments(repo: Any) -> None:
         ("r[a:c]", ["ra", "rb", "rc"]),
         ("a[1:2]b[1:2]", ["a1b1", "a1b2", "a2b1", "a2b2"]),
         ("a[2:1]", []),
-        ("a[x]", ["a[x]"]),
+        ("a[:2]", ["a0", "a1", "a2"]),
+        ("r[y:B]", ["ry", "rz", "rA", "rB"]),
+        ("r[a:g:3]", ["ra", "rd", "rg"]),
+        ("2001:db8::11", ["2001:db8::11"]),
+        ("192.0.2.[1:2]", ["192.0.2.1", "192.0.2.2"]),
     ],
 )
 def test_ranges_of_hosts(pattern: str, hosts: list[str]) -> None:
     assert list(expand(pattern)) == hosts
+    inventory = "import sys; from ansible.plugins.inventory import BaseInventoryPlugin as B; "
+    ask = inventory + "print(*B._expand_hostpattern(None, sys.argv[1])[0])"
+    said = subprocess.run([sys.executable, "-c", ask, pattern], capture_output=True, text=True, check=True).stdout
+    assert said.split() == hosts
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "cp1:22",
+        "cp[1:3]:22",
+        "[cp1]:22",
+        "[2001:db8::11]:22",
+        "a[x]",
+        "a[1:]",
+        "a[01:100]",
+        "a[1:2:0]",
+        "a[1:b]",
+        "a[c:a]",
+    ],
+)
+def test_what_is_no_plain_name_is_no_other_host_either(repo: Any, pattern: str) -> None:
+    """Ansible would take some for hosts that have a name already, and give them other variables unseen."""
+    with pytest.raises(ValueError, match=r"is no plain name|has a range"):
+        list(expand(pattern))
+    hosts = f"all:\n  hosts:\n    cp1:\n    ? '{pattern}'\n    : {{v: 1}}\n"
+    found = result(repo, {"inventories/prod/hosts.yml": hosts}, START)
+    ((origin, _message),) = found.problems[0]
+    assert (origin.file, origin.line) == ("inventories/prod/hosts.yml", 4)
+
+
+@pytest.mark.parametrize(
+    ("priority", "winner"), [("10", "a"), ("'10'", "a"), ("1.9", "b"), ("[10]", "b"), ("true", "b")]
+)
+def test_a_priority_is_what_ansible_makes_of_it(repo: Any, priority: str, winner: str) -> None:
+    hosts = "all: {children: {a: {hosts: {h: }}, b: {hosts: {h: }}}}\n"
+    files = {
+        "inventories/x/hosts.yml": hosts.replace(
+            "a: {hosts", f"a: {{vars: {{ansible_group_priority: {priority}}}, hosts"
+        ),
+        "inventories/x/group_vars/a.yml": "v: a\n",
+        "inventories/x/group_vars/b.yml": "v: b\n",
+    }
+    found = result(repo, {f"inventories/x/group_vars/{winner}.yml": "v: c\n"}, files)
+    assert said(found) == [("x", "h", "v", (), winner, "c")]
+
+
+def test_a_priority_that_is_no_number_is_told(repo: Any) -> None:
+    hosts = "all: {children: {a: {vars: {ansible_group_priority: high}, hosts: {h: }}}}\n"
+    found = result(repo, {"inventories/x/hosts.yml": hosts}, {"inventories/x/hosts.yml": "all: {hosts: {h: }}\n"})
+    assert [message for _origin, message in found.problems[0]] == ["ansible_group_priority is no number"]
 
 
 def test_a_shadowed_change_does_not_hide_behind_another_of_the_same_variable(repo: Any) -> None:
