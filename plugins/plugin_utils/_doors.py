@@ -24,6 +24,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._cluster._record imp
 from ansible_collections.weft.platform.plugins.plugin_utils._cluster._stages import stages
 from ansible_collections.weft.platform.plugins.plugin_utils._kube import (
     Client,
+    added,
     introduce,
     plan_without_api,
     reconcile,
@@ -127,7 +128,7 @@ def kube_objects(
     objects, newcomers = ([plain(item) for item in task.get(key) or []] for key in ("objects", "newcomers"))
     text, set_ = str(task.get("kubeconfig") or ""), str(task.get("set") or "")
     if not text:
-        changes = [*plan_without_api(objects, set_), *plan_without_api(newcomers)]
+        changes = [*plan_without_api(objects, set_), *map(added, newcomers)]
     else:
         client = Client(text, otherwise=str(task.get("api_server") or ""))
         seconds = float(task.get("timeout") or 300)

@@ -20,10 +20,11 @@ def facts() -> Dict[str, Any]:
         node_name, version: of the member ("" when none); `version` is what the control plane or the kubelet runs.
         kubelet, kubeadm: versions of the installed programs, "" when they are not installed.
         ca_hash: "sha256:HEX" of the cluster's CA (public key), "" when there is none.
+        node_ip: the address by which the kubelet says it is reached, "" when not known.
         endpoint: host:port of the cluster's API, "" when not known.
         pod_cidr, service_cidr: of a control plane, else "".
         dns_domain: "" when not known.
-        api_healthy: whether this control plane's API server says it is ready (asked for 1 s at most).
+        api_healthy: whether this control plane's API server says it is ready (asked for 5 s at most).
         etcd: whether an etcd member runs here.
     """
     found = _observe.membership()
@@ -40,11 +41,12 @@ def facts() -> Dict[str, Any]:
         "kubelet": _observe.binary_version("kubelet"),
         "kubeadm": _observe.binary_version("kubeadm"),
         "ca_hash": authority.public_key if authority else "",
+        "node_ip": _observe.kubelet_flag("node-ip"),
         "endpoint": endpoint.replace("https://", ""),
         "pod_cidr": str(_observe.arguments("kube-controller-manager").get("--cluster-cidr", "")),
         "service_cidr": str(api.get("--service-cluster-ip-range", "")),
         "dns_domain": str(_observe.kubelet_setting("clusterDomain") or ""),
-        "api_healthy": control and _api.healthy("127.0.0.1", int(api.get("--secure-port", 6443)), "/readyz"),
+        "api_healthy": control and _api.healthy("127.0.0.1", int(api.get("--secure-port", 6443)), "/readyz", timeout=5),
         "etcd": _etcd() if control else False,
     }
 

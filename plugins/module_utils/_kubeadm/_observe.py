@@ -193,3 +193,12 @@ def kubelet_setting(name: str) -> Any:
         return _yaml.load((KUBELET / "config.yaml").read_text()).get(name)
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def kubelet_flag(name: str) -> str:
+    """A flag that kubeadm has given the kubelet in kubeadm-flags.env ("node-ip"), or ""."""
+    try:
+        found = re.search(rf"--{re.escape(name)}=([^\s\"']*)", (KUBELET / "kubeadm-flags.env").read_text())
+    except OSError:
+        return ""
+    return found.group(1) if found else ""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, Sequence, Set
+from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Value
 from ansible_collections.weft.platform.plugins.module_utils._machine._host import Before, Host, MachineResource
@@ -50,7 +50,7 @@ class Firewall(MachineResource):
         known = self.host.once(
             "firewall", lambda: _firewalld_open(self.host) if kind == "firewalld" else _ufw_open(self.host)
         )
-        return {one: OPEN for one in self.openings if one in known}
+        return {one: OPEN for one in self.openings if any(_covers(other, one) for other in known)}
 
     def desired(self) -> Value:
         """All of them, or none."""
@@ -92,6 +92,23 @@ def running(host: Host) -> str:
     # ufw's unit says nothing: it is active while ufw is off, and inactive when ufw was switched on since.
     enabled = re.search(r"^ENABLED=yes", host.read("/etc/ufw/ufw.conf") or "", re.MULTILINE | re.IGNORECASE)
     return "ufw" if enabled else "none"
+
+
+def _covers(opened: str, wanted: str) -> bool:
+    """Whether an opening lets through all that another one would.
+
+    firewalld joins neighbouring ports to a range, and takes no port that lies in one already.
+    """
+    if opened == wanted or _is_source(opened) or _is_source(wanted):
+        return opened == wanted
+    (first, last, protocol), (low, high, other) = _span(opened), _span(wanted)
+    return protocol == other and first <= low and high <= last
+
+
+def _span(opening: str) -> Tuple[int, int, str]:
+    ports, _, protocol = opening.partition("/")
+    first, _, last = ports.partition("-")
+    return int(first), int(last or first), protocol
 
 
 def _is_source(opening: str) -> bool:

@@ -72,7 +72,8 @@ FOREIGN_PATHS = (
     "/var/lib/etcd/member",
 )
 FOREIGN_PROGRAMS = ("/usr/bin/containerd", "/usr/bin/kubelet", "/usr/bin/kubeadm", "/usr/local/bin/k3s")
-PEER_TIMEOUT = 1.0
+#: Longer than it takes to send a lost packet again, once (RFC 6298: one second).
+PEER_TIMEOUT = 3.0
 PEER_THREADS = 64
 #: How often, and after how many seconds again, the process of an open port is looked for.
 LOOKS = 3

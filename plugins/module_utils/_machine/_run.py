@@ -72,7 +72,7 @@ def _present(host: Host, types: Types, params: Mapping[str, Any], check: bool, r
     """Check and reconcile."""
     _firewall.announce(host)
     ledger = Ledger(host)
-    specs, unwanted = given_back(ledger, params["resources"])
+    specs, unwanted = given_back(ledger, types, params["resources"])
     wanted = params.get("preflight") or {}
     if wanted:
         from ansible_collections.weft.platform.plugins.module_utils._machine import _preflight

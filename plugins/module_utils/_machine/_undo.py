@@ -50,31 +50,50 @@ def undo_specs(ledger: Ledger, types: Mapping[str, Type[Resource]], given: Seque
     return _oldest(out) + [spec for spec in before if _place(spec) not in named]
 
 
-def given_back(ledger: Ledger, specs: Sequence[Spec]) -> Tuple[List[Spec], List[Key]]:
+def given_back(
+    ledger: Ledger, types: Mapping[str, Type[Resource]], specs: Sequence[Spec]
+) -> Tuple[List[Spec], List[Key]]:
     """Put the way back in the place of specs of type UNWANTED, for what is not wanted any more.
 
     Such a spec's `name` is a folder: files below it that the ledger knows, and that no other spec names, become what
-    they were before this collection wrote them, which mostly is not there.  Its `stage` and `secret` are passed on.
+    they were before this collection wrote them, which mostly is not there.  Or its `kind` is a type of specs, of which
+    likewise everything goes back.  Its `stage` and `secret` are passed on.
+
+    Args:
+        types: kinds by name.
+        specs: what is wanted.
 
     Returns:
         The specs, and the ledger's keys of what goes back.
     """
-    wanted = {spec["path"] for spec in specs if "path" in spec}
+    wanted = {(str(spec["type"]), _name(spec)) for spec in specs if spec.get("type") != UNWANTED}
     out: List[Spec] = []
     keys: List[Key] = []
     for spec in specs:
         if spec.get("type") != UNWANTED:
             out.append(spec)
             continue
+        extra: Dict[str, Any] = {key: spec[key] for key in ("stage", "secret") if key in spec}
         for entry in ledger.newest_first():
-            kind, path = entry.key
-            if kind != File.type or path in wanted or not path.startswith(f"{spec['name']}/"):
+            if not wanted.isdisjoint((entry.key, (entry.key[0], ""))) or not _is_meant(spec, entry.key):
                 continue
-            extra: Dict[str, Any] = {key: spec[key] for key in ("stage", "secret") if key in spec}
-            extra["parents"] = [folder for folder in ledger.parents() if path.startswith(f"{folder}/")]
-            out += [{**one, **extra} for one in File.undo(path, entry.before, entry.kept)]
+            kind = types[entry.key[0]]
+            assert issubclass(kind, MachineResource)  # only what this domain does has a ledger
+            if kind is File:
+                extra["parents"] = [folder for folder in ledger.parents() if entry.key[1].startswith(f"{folder}/")]
+            out += [{**one, **extra} for one in kind.undo(entry.key[1], entry.before, entry.kept)]
             keys.append(entry.key)
     return out, keys
+
+
+def _name(spec: Spec) -> str:
+    """What tells specs of a type apart; "" for those of which there is one a machine."""
+    return str(spec.get("path") or spec.get("name") or "")
+
+
+def _is_meant(spec: Spec, key: Key) -> bool:
+    kind, name = key
+    return kind == spec["kind"] if "kind" in spec else kind == File.type and name.startswith(f"{spec['name']}/")
 
 
 def _place(spec: Spec) -> str:

@@ -59,12 +59,15 @@ def registry_hosts(registries: Sequence[Mapping[str, Any]]) -> list[dict[str, An
         prefix = str(registry["prefix"])
         folder = f"{HOSTS}/{'_default' if prefix == '*' else prefix}"
         host: dict[str, Any] = {"capabilities": ["pull", "resolve"]}
+        if registry.get("override_path"):
+            host["override_path"] = True
         if registry.get("ca"):
             out.append({"type": "file", "path": f"{folder}/ca.crt", "content": str(registry["ca"]), "mode": "0644"})
             host["ca"] = f"{folder}/ca.crt"
         secret = bool(registry.get("username"))
         if secret:
-            host["header"] = {"authorization": _basic(str(registry["username"]), str(registry.get("password", "")))}
+            # Written as Go does, so that containerd's own header for a token takes its place and does not join it.
+            host["header"] = {"Authorization": _basic(str(registry["username"]), str(registry.get("password", "")))}
         content: dict[str, Any] = {} if prefix == "*" else {"server": f"https://{_server(prefix)}"}
         content["host"] = {_url(mirror): host for mirror in registry.get("mirrors") or [f"https://{_server(prefix)}"]}
         spec = {"type": "file", "path": f"{folder}/hosts.toml", "content": tomli_w.dumps(content)}

@@ -143,7 +143,8 @@ def _kernel(machine: Machine) -> list[Spec]:
         *({"type": "kernel_module", "name": name} for name in modules),
         {"type": "file", "path": "/etc/sysctl.d/90-kubernetes.conf", "content": lines},
         *({"type": "sysctl", "name": name, "value": value} for name, value in sysctls.items()),
-        *([] if machine.settings["node_swap"] else [{"type": "swap", "enabled": False}]),
+        {"type": "unwanted", "kind": "sysctl"},
+        {"type": "unwanted", "kind": "swap"} if machine.settings["node_swap"] else {"type": "swap", "enabled": False},
     ]
 
 
@@ -181,7 +182,7 @@ def _binary_url(binary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 def _container_runtime(machine: Machine, lock: Mapping[str, Any]) -> list[Spec]:
     settings, notify = machine.settings, ["containerd.service"]
-    proxy = _units.proxy(settings["node_proxy"])
+    proxy = _units.proxy(settings["node_proxy"], _direct(machine))
     return [
         {"type": "directory", "path": "/etc/containerd", "mode": "0755"},
         {
@@ -202,6 +203,8 @@ def _container_runtime(machine: Machine, lock: Mapping[str, Any]) -> list[Spec]:
             "content": proxy,
             "state": "present" if proxy else "absent",
             "notify": notify,
+            # A proxy's address may hold a password.
+            **({"mode": "0600", "secret": True} if "@" in proxy else {}),
         },
         {
             "type": "unit",
@@ -211,6 +214,22 @@ def _container_runtime(machine: Machine, lock: Mapping[str, Any]) -> list[Spec]:
             "config": list(CONTAINERD_FILES),
         },
     ]
+
+
+def _direct(machine: Machine) -> list[str]:
+    """What no proxy can reach or should see: the cluster itself, and a registry that serves the bundle.
+
+    CNI plugins inherit containerd's environment, and some ask the API server.
+    """
+    settings = machine.settings
+    names = ["localhost", "127.0.0.1", machine.address, settings["cluster_endpoint"]]
+    names += [
+        settings["cluster_pod_cidr"],
+        settings["cluster_service_cidr"],
+        ".svc",
+        f".{settings['cluster_dns_domain']}",
+    ]
+    return [*names, settings["artifacts_registry"].rpartition(":")[0] or settings["artifacts_registry"]]
 
 
 def _kubelet_unit() -> list[Spec]:
@@ -236,7 +255,7 @@ def _kubelet_running() -> Spec:
 
 def _firewall(machine: Machine) -> list[Spec]:
     if not machine.settings["node_firewall"]:
-        return []
+        return [{"type": "unwanted", "kind": "firewall"}]
     ports = [*PORTS[machine.role], *PLUGIN_PORTS[machine.settings["network_plugin"]]]
     if machine.has_etcd:
         ports.insert(0, f"{ETCD_PORTS[0]}-{ETCD_PORTS[1]}/tcp")

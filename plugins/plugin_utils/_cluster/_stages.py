@@ -99,7 +99,18 @@ def _problems(
                 "remedy": "bring its control planes back or restore them; to begin anew, destroy the cluster first",
             }
         ]
-    return [*_versions(observed), *_unexplained(observed)]
+    return [*_versions(observed), *_unexplained(observed), *_silent(found)]
+
+
+def _silent(found: Stages) -> Iterator[dict[str, str]]:
+    """A broken API server may be just what this run mends, so it goes on without what only the API can tell."""
+    if not (found.live or found.initialise):
+        yield {
+            "severity": "warning",
+            "check": "api",
+            "message": f"the API server of {found.leader} does not answer, so the cluster's objects are not compared",
+            "remedy": "this run mends what it can on machines; apply again when the API answers",
+        }
 
 
 def _versions(observed: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:

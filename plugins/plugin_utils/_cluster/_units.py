@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 CONTAINERD_UNIT = "/etc/systemd/system/containerd.service"
@@ -67,13 +67,21 @@ WantedBy=multi-user.target
 """
 
 
-def proxy(node_proxy: Mapping[str, Any]) -> str:
-    """Text of containerd's proxy drop-in, "" where no proxy is set."""
-    names = {"http": "HTTP_PROXY", "https": "HTTPS_PROXY", "no_proxy": "NO_PROXY"}
-    lines = []
-    for key, name in names.items():
-        value = node_proxy.get(key)
-        if value:
-            text = ",".join(value) if isinstance(value, list) else str(value)
-            lines.append(f'Environment="{name}={text}"')
-    return "[Service]\n" + "\n".join(lines) + "\n" if lines else ""
+def proxy(node_proxy: Mapping[str, Any], direct: Sequence[str]) -> str:
+    """Text of containerd's proxy drop-in, "" where no proxy is set.
+
+    Args:
+        node_proxy: the variable.
+        direct: names, addresses and networks that are reached directly, before those of the variable.
+    """
+    if not (node_proxy.get("http") or node_proxy.get("https")):
+        return ""
+    names = dict.fromkeys(name for name in (*direct, *node_proxy.get("no_proxy", [])) if name)
+    given = {"HTTP_PROXY": node_proxy.get("http"), "HTTPS_PROXY": node_proxy.get("https"), "NO_PROXY": ",".join(names)}
+    lines = [f'Environment="{name}={_quoted(str(value))}"\n' for name, value in given.items() if value]
+    return "[Service]\n" + "".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """A text in double quotes of a unit file: quotes and backslashes escaped, specifiers off (systemd.syntax(7))."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")

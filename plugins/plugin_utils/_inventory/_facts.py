@@ -170,7 +170,9 @@ def _addresses(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Pr
                 "Set node_address to the one by which the other machines reach it.",
             )
             yield inventory.problem(machine.host, "node_address", finding)
-        yield from _overlaps(inventory, machine)
+        # The network of a live cluster has addresses of its range on the machines that are in it.
+        if machine.kubernetes.get("member") not in ("control_plane", "worker"):
+            yield from _overlaps(inventory, machine)
 
 
 def _overlaps(inventory: Inventory, machine: Machine) -> Iterator[Problem]:
@@ -215,6 +217,7 @@ def _immutable(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Pr
         if machine.kubernetes.get("member") != "control_plane":
             continue
         yield from (inventory.problem(machine.host, "cluster_etcd", finding) for finding in _moved_etcd(machine))
+        yield from _moved_endpoint(inventory, machine)
         for variable, fact, remedy in IMMUTABLE:
             live, wanted = str(machine.kubernetes.get(fact) or ""), str(machine.host.settings.get(variable, ""))
             if live and wanted and live != wanted:
@@ -223,6 +226,23 @@ def _immutable(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Pr
                     remedy.format(live=live),
                 )
                 yield inventory.problem(machine.host, variable, finding)
+
+
+def _moved_endpoint(inventory: Inventory, machine: Machine) -> Iterator[Problem]:
+    """Every kubeconfig of every machine names the endpoint, and so do those of people."""
+    settings = machine.host.settings
+    first = next((host.address for host in inventory.control_planes), "")
+    host = str(
+        settings.get("cluster_endpoint") or (first if settings.get("cluster_endpoint_provider") == "node" else "")
+    )
+    live, wanted = str(machine.kubernetes.get("endpoint") or ""), f"{host}:{settings.get('cluster_endpoint_port')}"
+    if live and host and live.lower() != wanted.lower():
+        variable = "cluster_endpoint" if live.rpartition(":")[0].lower() != host.lower() else "cluster_endpoint_port"
+        finding = Finding(
+            f"{variable} cannot change on a live cluster: it is {live}, the inventory says {wanted}",
+            f"Set it back to {live}. A further name or address for clients goes into cluster_extra_sans.",
+        )
+        yield inventory.problem(machine.host, variable, finding)
 
 
 def _moved_etcd(machine: Machine) -> Iterator[Finding]:
@@ -248,6 +268,14 @@ def _membership(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[P
                 "Set it back, or remove the machine with weft.platform.destroy --limit and add it again.",
             )
             yield inventory.problem(machine.host, "node_name", finding)
+        address_now = str(machine.kubernetes.get("node_ip") or "")
+        if address_now and machine.host.address and address_now != machine.host.address:
+            finding = Finding(
+                f"{machine.host.name} is in the cluster by the address {address_now}; its node_address cannot become "
+                f"{machine.host.address}",
+                "Set it back, or remove the machine with weft.platform.destroy --limit and add it again.",
+            )
+            yield inventory.problem(machine.host, "node_address", finding)
         if machine.kubernetes.get("ca_hash"):
             authorities.setdefault(str(machine.kubernetes["ca_hash"]), []).append(machine.host.name)
     if len(authorities) > 1:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.weft.platform.plugins.plugin_utils._inventory._model import Finding, shown
+from ansible_collections.weft.platform.plugins.plugin_utils._inventory._model import Finding, Path, shown
 from ansible_collections.weft.platform.plugins.plugin_utils._inventory._text import (
     DNS_LABEL,
     address,
@@ -56,6 +56,8 @@ OWNED: Mapping[str, Mapping[tuple[str, ...], str]] = {
         ("networking", "dnsDomain"): "cluster_dns_domain",
         ("apiServer", "certSANs"): "cluster_extra_sans",
         ("etcd", "external"): "cluster_etcd",
+        ("etcd", "local", "dataDir"): "",
+        ("certificatesDir",): "",
     },
     "node_kubelet_config": {
         ("apiVersion",): "",
@@ -179,6 +181,36 @@ def _authentication(value: list[dict[str, Any]], settings: Settings) -> Iterator
                 'Say which claim names the user: {claim: email, prefix: "oidc:"}.',
                 (index,),
             )
+        for name in ("username", "groups") if isinstance(mappings, dict) else ():
+            yield from _claim(name, mappings.get(name), (index, "claimMappings", name))
+
+
+def _claim(name: str, mapping: Any, path: Path) -> Iterator[Finding]:
+    """What the API server refuses of a PrefixedClaimOrExpression, when it starts or, unheard, while it runs.
+
+    Source: k8s.io/apiserver pkg/apis/apiserver/validation, validatePrefixClaimOrExpression.
+    """
+    if not mapping:
+        return
+    found: Mapping[str, Any] = mapping if isinstance(mapping, dict) else {}
+    if bool(found.get("claim")) == bool(found.get("expression")):
+        yield Finding(
+            f"cluster_authentication: claimMappings.{name} wants a claim or an expression, one of them",
+            'Write {claim: email, prefix: "oidc:"}, or {expression: ...}.',
+            path,
+        )
+    elif found.get("claim") and not isinstance(found.get("prefix"), str):
+        yield Finding(
+            f"cluster_authentication: claimMappings.{name} has a claim and no prefix",
+            'Add prefix: "oidc:", so that nobody gets a name that the cluster has; or prefix: "" for none.',
+            path,
+        )
+    elif found.get("expression") and found.get("prefix") is not None:
+        yield Finding(
+            f"cluster_authentication: claimMappings.{name} has an expression, which says the prefix itself",
+            "Take prefix away.",
+            (*path, "prefix"),
+        )
 
 
 def _audit_policy(value: dict[str, Any], settings: Settings) -> Iterator[Finding]:
@@ -402,6 +434,31 @@ def _owned(variable: str) -> Rule:
     return rule
 
 
+def _kubeadm_config(value: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    yield from _owned("cluster_kubeadm_config")(value, settings)
+    given = str(value.get("certificateValidityPeriod", ""))
+    if given and not (hours := _hours(given)) > RENEWAL_HOURS:
+        why = "is no duration" if hours < 0 else "is not longer than the 30 days before which certificates are renewed"
+        yield Finding(
+            f"cluster_kubeadm_config: certificateValidityPeriod {shown(given)} {why}",
+            "Write it in hours, 8760h0m0s for a year.",
+            ("certificateValidityPeriod",),
+        )
+
+
+def _hours(duration: str) -> float:
+    """A duration as Go writes it, in hours; -1 for what is none."""
+    parts = re.findall(r"([0-9.]+)(h|m|s)", duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        return -1
+    try:
+        return sum(float(number) / {"h": 1, "m": 60, "s": 3600}[unit] for number, unit in parts)
+    except ValueError:
+        return -1
+
+
+#: A certificate with less left is renewed (module_utils/_kubeadm/_certificate).
+RENEWAL_HOURS = 30 * 24.0
 _NOTHING = object()
 
 
@@ -554,4 +611,5 @@ RULES: Mapping[str, Rule] = {
     "artifacts_bundle_path": _bundle_path,
     "artifacts_extra_images": _extra_images,
     **{variable: _owned(variable) for variable in OWNED},
+    "cluster_kubeadm_config": _kubeadm_config,
 }

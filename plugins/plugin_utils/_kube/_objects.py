@@ -64,8 +64,8 @@ def added(item: Object) -> Change:
 
 
 def plan_without_api(objects: Sequence[Object], set_: str = "") -> list[Change]:
-    """Changes where no cluster exists yet: everything is added."""
-    return [added(item) for item in ordered(in_set(objects, set_))]
+    """Changes where no cluster exists yet: everything is added, but for Nodes, which only their machines can add."""
+    return [added(item) for item in ordered(in_set(objects, set_)) if item["kind"] != "Node"]
 
 
 def in_set(objects: Sequence[Object], name: str) -> list[Object]:

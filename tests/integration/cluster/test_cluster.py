@@ -344,7 +344,7 @@ def test_what_leaves_the_inventory_leaves_machines_and_cluster(lab: Lab) -> None
     """At the end nobody holds the endpoint, and the next run asks an API server itself to bring kube-vip back."""
     gone = {"network_plugin": "flannel", "dns_replicas": 1, "cluster_endpoint_provider": "external"}
     gone["containerd_registries"] = []
-    kept = ["grep", "-c", "authorization", "/etc/containerd/certs.d/registry.example.org/hosts.toml"]
+    kept = ["grep", "-c", "Authorization", "/etc/containerd/certs.d/registry.example.org/hosts.toml"]
     assert lab.fleet.execute("ci-w1", kept).strip() == "1"
     made = edited(lab, lambda data: [own.update(gone) for own in lab.machines(data)])
     removed = {

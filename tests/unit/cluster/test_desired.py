@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -144,9 +145,15 @@ def test_registries_keep_their_credentials_secret() -> None:
     hosts = {spec["path"]: spec for spec in specs}
     hub = hosts["/etc/containerd/certs.d/docker.io/hosts.toml"]
     assert (hub["secret"], hub["mode"]) == (True, "0600")
-    assert tomllib.loads(hub["content"])["host"]["https://mirror.lan/hub"]["header"] == {"authorization": "Basic dTpw"}
+    assert tomllib.loads(hub["content"])["host"]["https://mirror.lan/hub"]["header"] == {"Authorization": "Basic dTpw"}
     assert "server" not in tomllib.loads(hosts["/etc/containerd/certs.d/_default/hosts.toml"]["content"])
     assert "/etc/containerd/certs.d/docker.io/ca.crt" in hosts
+
+
+def test_a_mirror_may_have_a_path_of_its_own() -> None:
+    mirror = "https://harbor.lan/v2/hub"
+    (spec,) = _containerd.registry_hosts([{"prefix": "docker.io", "mirrors": [mirror], "override_path": True}])
+    assert tomllib.loads(spec["content"])["host"][mirror]["override_path"] is True
 
 
 def test_every_machine_must_reach_the_other_control_planes() -> None:
@@ -179,10 +186,22 @@ def test_ports_are_checked_where_something_will_listen(
 
 
 def test_a_proxy_becomes_a_drop_in_and_none_becomes_nothing() -> None:
-    text = _units.proxy({"http": "http://p:3128", "no_proxy": ["10.0.0.0/8", ".lan"]})
+    text = _units.proxy({"http": "http://p:3128", "no_proxy": ["10.0.0.0/8", ".lan"]}, ["localhost", "", ".lan"])
     assert 'Environment="HTTP_PROXY=http://p:3128"' in text
-    assert 'Environment="NO_PROXY=10.0.0.0/8,.lan"' in text
-    assert _units.proxy({}) == ""
+    assert 'Environment="NO_PROXY=localhost,.lan,10.0.0.0/8"' in text
+    assert _units.proxy({"no_proxy": [".lan"]}, ["localhost"]) == ""
+    hard = _units.proxy({"https": 'http://u:p%40"\\@p:3128'}, [])
+    assert 'Environment="HTTPS_PROXY=http://u:p%%40\\"\\\\@p:3128"\n' in hard
+
+
+@pytest.mark.parametrize(("address", "secret"), [("http://p:3128", False), ("http://u:p@p:3128", True)])
+def test_a_proxy_is_passed_by_for_what_is_near_and_its_password_is_a_secret(address: str, secret: bool) -> None:
+    found = machine(node_proxy={"https": address}, artifacts_registry="192.0.2.200:5001", cluster_endpoint="192.0.2.9")
+    (drop_in,) = (one for one in prepare(found, LOCK) if one.get("path") == _units.CONTAINERD_PROXY)
+    direct = re.search(r"NO_PROXY=([^\"]*)", drop_in["content"])
+    wanted = {"192.0.2.9", "192.0.2.200", "10.244.0.0/16", "10.96.0.0/12", ".svc", ".cluster.local", found.address}
+    assert direct and wanted <= set(direct[1].split(","))
+    assert (drop_in.get("secret", False), drop_in.get("mode")) == (secret, "0600" if secret else None)
 
 
 @pytest.mark.parametrize(("swap", "expected"), [(False, None), (True, False)])

@@ -85,3 +85,9 @@ def test_a_leader_of_another_version_makes_no_new_cluster() -> None:
     found = stages(observed, ["a"], ["w"])
     assert not found.initialise and not found.newcomers
     assert [problem["check"] for problem in found.problems] == ["version"]
+
+
+def test_a_silent_api_is_told_and_machines_are_mended_all_the_same() -> None:
+    found = stages({"a": seen("static_pods", member="control_plane", healthy=False)}, ["a"], [])
+    assert (found.live, found.initialise, found.member) == (False, False, ["a"])
+    assert [(one["severity"], one["check"]) for one in found.problems] == [("warning", "api")]

@@ -32,7 +32,7 @@ def machine(name: str, facts: dict[str, Any], settings: dict[str, Any], opens_po
 
 def told(facts: dict[str, dict[str, Any]], opens: tuple[str, ...] = (), **settings: Any) -> str:
     machines = [machine(name, facts.get(name, {}), settings, name in opens) for name in NAMES]
-    inventory = Inventory({one.host.name: one.host for one in machines}, {})
+    inventory = Inventory({one.host.name: one.host for one in machines}, {"control_plane": ["cp1", "cp2"]})
     found = check_facts(inventory, machines)
     return "\n".join(f"{one.severity} ({one.subject}): {one.message} -> {one.remedy}" for one in found)
 
@@ -99,6 +99,34 @@ def test_machines_without_facts_are_no_part_of_it() -> None:
             {"cp1": {"kubernetes": {**MEMBER, "dns_domain": "old.local"}}},
             {},
             "cluster_dns_domain cannot change on a live cluster: it is old.local",
+        ),
+        ({"w1": {"kubernetes": WORKER, "interfaces": {"gw0": ["10.244.7.1/24"]}}}, {}, ""),
+        (
+            {"cp1": {"kubernetes": {**MEMBER, "endpoint": "10.0.0.99:6443"}}},
+            {},
+            "cannot change on a live cluster: it is 10.0.0.99:6443, the inventory says 10.0.0.100:6443",
+        ),
+        (
+            {"cp1": {"kubernetes": {**MEMBER, "endpoint": "10.0.0.100:443"}}},
+            {},
+            "cluster_endpoint_port cannot change on a live cluster: it is 10.0.0.100:443, the inventory says",
+        ),
+        (
+            {"cp1": {"kubernetes": {**MEMBER, "endpoint": "API.example.org:6443"}}},
+            {"cluster_endpoint": "api.example.org", "cluster_endpoint_provider": "external"},
+            "",
+        ),
+        (
+            {"cp1": {"kubernetes": {**MEMBER, "endpoint": "10.0.0.2:6443"}}},
+            {"cluster_endpoint": "", "cluster_endpoint_provider": "node"},
+            "it is 10.0.0.2:6443, the inventory says 10.0.0.1:6443",
+        ),
+        ({"w1": {"kubernetes": {**WORKER, "endpoint": "127.0.0.1:6443"}}}, {}, ""),
+        ({"w1": {"kubernetes": {**WORKER, "node_ip": "10.0.0.3"}}}, {}, ""),
+        (
+            {"w1": {"kubernetes": {**WORKER, "node_ip": "10.0.0.9"}}},
+            {},
+            "w1 is in the cluster by the address 10.0.0.9; its node_address cannot become 10.0.0.3",
         ),
         ({"cp1": {"kubernetes": {"member": "none", "pod_cidr": "10.1.0.0/16"}}}, {}, ""),
         ({"cp1": {"kubernetes": {**MEMBER, "etcd": True}}}, {}, ""),

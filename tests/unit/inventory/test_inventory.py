@@ -78,6 +78,11 @@ def test_a_good_inventory_has_no_problem() -> None:
     )
 
 
+def mapped(**mappings: Any) -> dict[str, Any]:
+    """An identity provider with these claim mappings."""
+    return {"cluster_authentication": [{"issuer": {"url": "https://x", "audiences": ["a"]}, "claimMappings": mappings}]}
+
+
 @pytest.mark.parametrize(
     ("cluster", "wanted"),
     [
@@ -124,6 +129,12 @@ def test_a_good_inventory_has_no_problem() -> None:
             {"cluster_kubeadm_config": {"networking": {"dnsDomain": "x"}}},
             "sets networking.dnsDomain, but cluster_dns_domain",
         ),
+        ({"cluster_kubeadm_config": {"certificatesDir": "/x"}}, "sets certificatesDir, but the collection sets that"),
+        ({"cluster_kubeadm_config": {"etcd": {"local": {"dataDir": "/x"}}}}, "sets etcd.local.dataDir"),
+        ({"cluster_kubeadm_config": {"certificateValidityPeriod": "4380h0m0s"}}, ""),
+        ({"cluster_kubeadm_config": {"certificateValidityPeriod": "720h"}}, "is not longer than the 30 days"),
+        ({"cluster_kubeadm_config": {"certificateValidityPeriod": "1y"}}, "'1y' is no duration -> Write it in hours"),
+        ({"cluster_patches": [{"component": "corednsdeployment", "patch": {}}]}, "cannot be 'corednsdeployment'"),
         ({"node_kubelet_config": {"kind": "x"}}, "sets kind, but the collection sets that -> Take it away."),
         ({"proxy_config": {"mode": "ipvs"}}, "set proxy_mode"),
         ({"network_config": {"Network": "x"}}, "set cluster_pod_cidr"),
@@ -131,6 +142,12 @@ def test_a_good_inventory_has_no_problem() -> None:
         ({"cluster_authentication": [{"issuer": {"url": "http://x"}}]}, "does not begin with https://"),
         ({"cluster_authentication": [{"issuer": {"url": "https://x"}}]}, "audiences is missing"),
         ({"cluster_authentication": [{"issuer": {"url": "https://x", "audiences": ["a"]}}]}, "claimMappings.username"),
+        (mapped(username={"claim": "email"}), "claimMappings.username has a claim and no prefix"),
+        (mapped(username={"claim": "email", "prefix": ""}), ""),
+        (mapped(username={"claim": "email", "expression": "x"}), "wants a claim or an expression, one of them"),
+        (mapped(username={"expression": "x", "prefix": "y"}), "says the prefix itself -> Take prefix away"),
+        (mapped(username={"expression": "x"}, groups={"claim": "groups"}), "groups has a claim and no prefix"),
+        (mapped(username={"expression": "x"}, groups="groups"), "groups wants a claim or an expression"),
         ({"cluster_audit_policy": {"kind": "Policy"}}, "no Policy of audit.k8s.io/v1"),
         ({"cluster_audit_policy": {"apiVersion": "audit.k8s.io/v1", "kind": "Policy"}}, "has no rules"),
         (

@@ -114,6 +114,11 @@ def test_every_kind_of_a_cluster_is_looked_for_when_it_leaves() -> None:
     assert {(one["apiVersion"], one["kind"]) for one in objects} == set(SET_KINDS)
 
 
+def test_only_machines_add_nodes_where_there_is_no_api() -> None:
+    objects = [config_map("a"), node({"a": "b"}, OURS)]
+    assert [change.subject.type for change in plan_without_api(objects)] == ["ConfigMap"]
+
+
 def test_nodes_of_a_run_are_told_whole_and_only_when_they_came() -> None:
     server = Server()
     item = node({"a": "b"}, OURS)

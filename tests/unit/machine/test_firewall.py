@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT
 from ansible_collections.weft.platform.plugins.module_utils._machine._firewall import Firewall, running
 from ansible_collections.weft.platform.plugins.module_utils._resource import reconcile
@@ -103,6 +104,25 @@ def test_undo_leaves_what_was_open_before(machine: Machine) -> None:
     (back,) = Firewall.undo("ports", {change.field: change.before for change in changes}, {})
     reconcile([Firewall(back)], check=False)
     assert service.now["public"] == ["22/tcp", "6443/tcp"]
+
+
+@pytest.mark.parametrize(
+    ("opened", "missing"),
+    [
+        ("6443-6444/tcp", []),
+        ("1-65535/tcp", []),
+        ("6443-6444/udp", ["6443/tcp"]),
+        ("6444-6450/tcp", ["6443/tcp"]),
+        ("443/tcp", ["6443/tcp"]),
+    ],
+)
+def test_a_port_inside_an_open_range_is_open(machine: Machine, opened: str, missing: list[str]) -> None:
+    service = Firewalld(machine)
+    for rules in (service.now, service.later):
+        rules["public"].append(opened)
+    service.save()
+    spec = {"type": "firewall", "ports": ["6443/tcp"]}
+    assert [change.field[0] for change in reconcile([Firewall(spec)], check=True).changes] == missing
 
 
 UFW = """\

@@ -304,3 +304,35 @@ def test_a_file_stays_while_any_of_its_folder_s_others_do(machine: Machine) -> N
     machine.put("/etc/certs.d/a/ca.crt", "theirs")
     call(machine, [UNWANTED])
     assert os.listdir(machine.at("/etc/certs.d/a")) == ["ca.crt"]
+
+
+def sysctl(name: str, value: str) -> dict[str, Any]:
+    return {"type": "sysctl", "name": name, "value": value, "stage": "prepare"}
+
+
+def test_whatever_of_a_kind_left_the_list_gets_its_earlier_value(machine: Machine) -> None:
+    unwanted = {"type": "unwanted", "kind": "sysctl", "stage": "prepare"}
+    machine.put("/proc/sys/vm/max_map_count", "65530\n")
+    machine.put("/proc/sys/net/ipv4/ip_forward", "0\n")
+    kept = sysctl("net.ipv4.ip_forward", "1")
+    call(machine, [kept, sysctl("vm.max_map_count", "262144"), unwanted])
+    assert call(machine, [kept, sysctl("vm.max_map_count", "262144"), unwanted], check=True)["changes"] == []
+    made = call(machine, [kept, unwanted])
+    assert [(one["subject"]["name"], one["before"], one["after"]) for one in made["changes"]] == [
+        ("vm.max_map_count", "262144", "65530")
+    ]
+    assert made["stages"] == {"prepare": 1}
+    # Somebody else's from now on.
+    machine.put("/proc/sys/vm/max_map_count", "100000\n")
+    assert call(machine, [kept, unwanted], check=True)["changes"] == []
+
+
+def test_swap_comes_back_where_it_may_stay(machine: Machine) -> None:
+    machine.put("/proc/swaps", "Filename Type Size Used Priority\n")
+    machine.put("/etc/fstab", "/dev/sdb none swap sw 0 0\n")
+    machine.commands.on("systemctl", "")
+    call(machine, [{"type": "swap", "enabled": False}])
+    assert machine.read("/etc/fstab") == "#weft.platform: /dev/sdb none swap sw 0 0\n"
+    call(machine, [{"type": "unwanted", "kind": "swap"}])
+    assert machine.read("/etc/fstab") == "/dev/sdb none swap sw 0 0\n"
+    assert call(machine, [{"type": "unwanted", "kind": "swap"}], check=True)["changes"] == []
