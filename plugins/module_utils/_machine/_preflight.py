@@ -223,6 +223,8 @@ def taken(host: Host, ports: Set[int]) -> Dict[int, Tuple[str, int]]:
     Sockets and processes are two looks at a machine that goes on meanwhile: a socket without a process is looked for
     again, as its program may have ended or started in between.  What stays without one belongs to the kernel.
     """
+    inodes: Dict[int, str] = {}
+    owners: Dict[str, Tuple[str, int]] = {}
     for look in range(LOOKS):
         if look:
             time.sleep(LOOK_AGAIN)

@@ -174,14 +174,15 @@ def _authentication(value: list[dict[str, Any]], settings: Settings) -> Iterator
                 f"cluster_authentication names the issuer {url} twice", "Join both entries.", (index, "issuer", "url")
             )
         seen.add(url)
-        mappings = one.get("claimMappings")
-        if not (isinstance(mappings, dict) and mappings.get("username")):
+        raw = one.get("claimMappings")
+        mappings: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
+        if not mappings.get("username"):
             yield Finding(
                 "cluster_authentication: claimMappings.username is missing",
                 'Say which claim names the user: {claim: email, prefix: "oidc:"}.',
                 (index,),
             )
-        for name in ("username", "groups") if isinstance(mappings, dict) else ():
+        for name in ("username", "groups"):
             yield from _claim(name, mappings.get(name), (index, "claimMappings", name))
 
 

@@ -24,7 +24,7 @@ from .conftest import Machine
 TOKEN = "abcdef.0123456789abcdef"
 SECRET = {"token": TOKEN, "ca_cert": "CA IN PEM", "endpoint": "192.0.2.10:6443", "certificate_key": "0f" * 32}
 JOIN = {"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "JoinConfiguration", "nodeRegistration": {"name": "cp1"}}
-INIT = [
+INIT: list[dict[str, Any]] = [
     {"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "InitConfiguration", "nodeRegistration": {"name": "cp1"}},
     {"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "ClusterConfiguration"},
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -242,7 +243,7 @@ def test_a_socket_whose_program_ended_meanwhile_is_looked_for_again(right: Right
         looks.append(seconds)
         right.listens("etcd")
 
-    right.patch.setattr(_preflight.time, "sleep", restarted)
+    right.patch.setattr(time, "sleep", restarted)
     assert preflight(right.machine, {"role": "control_plane", "ports": [6443]}) == []
     assert len(looks) == 1
 
@@ -250,7 +251,7 @@ def test_a_socket_whose_program_ended_meanwhile_is_looked_for_again(right: Right
 def test_a_socket_of_no_program_is_told(right: Right) -> None:
     right.prepared()
     right.machine.put("/proc/net/tcp6", TCP6)
-    right.patch.setattr(_preflight.time, "sleep", lambda seconds: None)
+    right.patch.setattr(time, "sleep", lambda seconds: None)
     (problem,) = preflight(right.machine, {"role": "control_plane"})
     assert problem["message"] == "port 6443 is in use by an unknown program"
 
