@@ -30,8 +30,8 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 class Binary(Placed):
     """A program.
 
-    spec      {path, url, sha256, mode: "0755", archive: {sha256, member}}; with `archive` the url is a tar archive
-              whose digest is archive.sha256, and the program is its member
+    spec      {path, url, sha256, mode: "0755", archive: {sha256, member}, proxy}; with `archive` the url is a tar
+              archive whose digest is archive.sha256, and the program is its member; `proxy` is the URL to go through
     observed  {"sha256": hex, "mode": "0755"} and "owner": "uid:gid" where that is not root; {"link": target}; ABSENT
     """
 
@@ -115,7 +115,7 @@ class Binary(Placed):
 
     def _download(self, target: str, wanted: str) -> None:
         url = str(self.spec["url"])
-        with_retries(url, lambda stream: self._take(stream, target, wanted, url))
+        with_retries(url, lambda stream: self._take(stream, target, wanted, url), str(self.spec.get("proxy") or ""))
 
     def _take(self, stream: IO[bytes], target: str, wanted: str, source: str) -> None:
         """Write a stream to a file that is kept only when its digest is the wanted one."""
@@ -194,20 +194,28 @@ def _stop(pool: Any, binaries: Sequence[Binary], jobs: Mapping[str, Any]) -> Non
         binary.host.unlink(binary.host.temporary(binary.name))
 
 
-def with_retries(url: str, take: Callable[[IO[bytes]], None], pause: Callable[[float], None] = time.sleep) -> None:
-    """Open an address and give the stream to `take`, again when the network was at fault.
+def with_retries(
+    url: str,
+    take: Callable[[IO[bytes]], None],
+    proxy: str = "",
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Open an address, through a proxy where one is named, and give the stream to `take`, again when the network was
+    at fault.
 
     Raises:
         MachineError: refused, or the network failed TRIES times.
     """
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
+    from urllib.request import ProxyHandler, Request, build_opener, urlopen
 
+    # An opener, as a server may send us on to another one.
+    ask: Callable[..., Any] = build_opener(ProxyHandler({"http": proxy, "https": proxy})).open if proxy else urlopen
     fault = ""
     for attempt in range(1, TRIES + 1):
         try:
-            with urlopen(Request(url, headers={"User-Agent": "weft.platform"}), timeout=TIMEOUT) as stream:
+            with ask(Request(url, headers={"User-Agent": "weft.platform"}), timeout=TIMEOUT) as stream:
                 _take_whole(stream, take)
             return
         except HTTPError as error:

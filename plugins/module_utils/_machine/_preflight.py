@@ -340,7 +340,8 @@ def reach(peers: List[Mapping[str, Any]]) -> List[Dict[str, Any]]:
 
     Returns:
         {"name", "address", "port", "result"} of each port; `result` is "open", "refused" (reachable, nobody listens
-        yet), "timeout" (dropped on the way) or "unreachable" (no way there).
+        yet), "timeout" (dropped on the way), "unreachable" (no way there) or "unknown" (the address is a name that
+        nobody knows).
     """
     wanted = [(peer, int(str(port).partition("/")[0])) for peer in peers for port in peer.get("ports", [])]
     if not wanted:
@@ -365,6 +366,8 @@ def connect(address: str, port: int) -> str:
 
 
 def _failure(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "unknown"
     if isinstance(error, socket.timeout) or error.errno == errno.ETIMEDOUT:
         return "timeout"
     return "refused" if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET) else "unreachable"

@@ -133,6 +133,8 @@ def secrets(params: Mapping[str, Any]) -> Set[str]:
         if spec.get("secret"):
             out |= _texts(spec.get("content"))
         out |= _texts(spec.get("credentials"))
+        if "@" in str(spec.get("proxy", "")):
+            out |= _texts(spec["proxy"])
     return out
 
 

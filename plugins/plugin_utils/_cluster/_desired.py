@@ -55,6 +55,9 @@ ETCD_PORTS = (2379, 2380)
 OWN_PORTS = {CONTROL_PLANE: (10250, 10257, 10259), WORKER: (10250,)}
 PLUGIN_PORTS = {"kube-router": ("8472/udp",), "flannel": ("8472/udp",), "none": ()}
 
+#: Under this name, which no machine can have, a machine says whether it reaches a load balancer.
+ENDPOINT = "cluster_endpoint"
+
 #: Files a running unit was started with; one newer than the unit means that a restart is owed.
 CONTAINERD_FILES = (_containerd.CONFIG, _units.CONTAINERD_UNIT, _units.CONTAINERD_PROXY, "/usr/local/bin/containerd")
 KUBELET_FILES = (_units.KUBELET_UNIT, _units.KUBELET_CONFIG, "/usr/local/bin/kubelet")
@@ -161,6 +164,9 @@ def _binaries(machine: Machine, lock: Mapping[str, Any]) -> list[Spec]:
             continue
         spec = {"type": "binary", "path": binary["path"], "sha256": binary["sha256"], "mode": "0755"}
         spec["url"] = _binary_url(binary, machine.settings)
+        proxy = _units.proxy_for(spec["url"], machine.settings["node_proxy"], _direct(machine))
+        if proxy:
+            spec["proxy"] = proxy
         if binary.get("member") and machine.settings["artifacts_source"] != "bundle":
             spec["archive"] = {"sha256": binary["archive_sha256"], "member": binary["member"]}
         if binary["path"] in restarted:
@@ -319,6 +325,9 @@ def preflight(machine: Machine, lock: Mapping[str, Any], control_planes: Sequenc
         for peer in control_planes
         if peer["name"] != machine.name
     ]
+    if machine.settings["cluster_endpoint_provider"] == "external" and machine.settings["cluster_endpoint"]:
+        port = int(machine.settings["cluster_endpoint_port"])
+        peers.append({"name": ENDPOINT, "address": machine.settings["cluster_endpoint"], "ports": [port]})
     return {
         **wanted,
         "role": machine.role,

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 CONTAINERD_UNIT = "/etc/systemd/system/containerd.service"
 CONTAINERD_PROXY = "/etc/systemd/system/containerd.service.d/proxy.conf"
@@ -80,6 +82,27 @@ def proxy(node_proxy: Mapping[str, Any], direct: Sequence[str]) -> str:
     given = {"HTTP_PROXY": node_proxy.get("http"), "HTTPS_PROXY": node_proxy.get("https"), "NO_PROXY": ",".join(names)}
     lines = [f'Environment="{name}={_quoted(str(value))}"\n' for name, value in given.items() if value]
     return "[Service]\n" + "".join(lines)
+
+
+def proxy_for(url: str, node_proxy: Mapping[str, Any], direct: Sequence[str]) -> str:
+    """The proxy through which a machine fetches an address itself, "" for none.
+
+    Args:
+        url: the address.
+        node_proxy: the variable.
+        direct: as for `proxy`; names count for what lies below them, networks for their addresses.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    passed_by = any(_is_in(host, name) for name in (*direct, *node_proxy.get("no_proxy", [])) if name)
+    return "" if passed_by else str(node_proxy.get("https" if parts.scheme == "https" else "http") or "")
+
+
+def _is_in(host: str, name: str) -> bool:
+    try:
+        return ip_address(host) in ip_network(name, strict=False)
+    except ValueError:
+        return host == name or host.endswith(f".{name.lstrip('.')}")
 
 
 def _quoted(text: str) -> str:

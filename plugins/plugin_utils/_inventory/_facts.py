@@ -37,6 +37,8 @@ IMMUTABLE = (
         "Set it back to {live}. For another domain, build a second cluster with it and move the workloads.",
     ),
 )
+#: The name under which machines say whether they reach a load balancer, and the variable that names it.
+ENDPOINT = "cluster_endpoint"
 #: kubelets may be this many minors older than the API server (Kubernetes' version skew policy).
 KUBELET_SKEW = 3
 
@@ -78,6 +80,7 @@ def check(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Problem
     yield from _twins(seen)
     yield from _clocks(seen)
     yield from _reach(seen)
+    yield from _load_balancer(inventory, seen)
     yield from _addresses(inventory, seen)
     yield from _endpoint(inventory, seen)
     yield from _immutable(inventory, seen)
@@ -159,6 +162,23 @@ def _reach(machines: Sequence[Machine]) -> Iterator[Problem]:
             f"Look for {hint}. docs/preflight.md lists the ports that Kubernetes needs.",
             subject=", ".join(sources),
         )
+
+
+def _load_balancer(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Problem]:
+    """A name that nobody knows is wrong; silence may be a load balancer that waits for its first API server."""
+    found: dict[str, list[Machine]] = {}
+    for machine in machines:
+        for one in machine.facts.get("reach") or []:
+            if one["name"] == ENDPOINT and one["result"] not in ("open", "refused"):
+                found.setdefault(one["result"], []).append(machine)
+    for result, those in found.items():
+        names = _and([machine.host.name for machine in those])
+        endpoint = str(those[0].host.settings.get(ENDPOINT, ""))
+        remedy = "The load balancer must answer there before the first machine joins."
+        finding = Finding(f"{names}: nobody answers at cluster_endpoint {endpoint}", remedy, (), "warning")
+        if result == "unknown":
+            finding = Finding(f"{names} cannot resolve cluster_endpoint {endpoint}", remedy)
+        yield inventory.problem(those[0].host, ENDPOINT, finding)
 
 
 def _addresses(inventory: Inventory, machines: Sequence[Machine]) -> Iterator[Problem]:

@@ -150,6 +150,24 @@ def test_registries_keep_their_credentials_secret() -> None:
     assert "/etc/containerd/certs.d/docker.io/ca.crt" in hosts
 
 
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("https://dl.k8s.io/x", "http://s:3128"),
+        ("http://dl.k8s.io/x", "http://p:3128"),
+        ("https://mirror.lan/x", ""),
+        ("https://mirror.plan/x", "http://s:3128"),
+        ("https://192.0.2.9/x", ""),
+        ("https://10.96.7.7/x", ""),
+        ("https://10.1.7.7:5001/x", "http://s:3128"),
+    ],
+)
+def test_a_machine_fetches_through_its_proxy(url: str, proxy: str) -> None:
+    given = {"http": "http://p:3128", "https": "http://s:3128", "no_proxy": [".lan"]}
+    assert _units.proxy_for(url, given, ["192.0.2.9", "10.96.0.0/12"]) == proxy
+    assert _units.proxy_for(url, {}, []) == ""
+
+
 def test_a_mirror_may_have_a_path_of_its_own() -> None:
     mirror = "https://harbor.lan/v2/hub"
     (spec,) = _containerd.registry_hosts([{"prefix": "docker.io", "mirrors": [mirror], "override_path": True}])
@@ -183,6 +201,13 @@ def test_ports_are_checked_where_something_will_listen(
 ) -> None:
     found = preflight(machine(role, **given), {"architecture": "amd64"}, [{"name": "m2", "address": "192.0.2.2"}])
     assert (found["ports"], found["peers"][0]["ports"]) == (free, reached)
+
+
+@pytest.mark.parametrize(("provider", "asked"), [("external", [443]), ("kube-vip", [])])
+def test_every_machine_must_reach_a_load_balancer(provider: str, asked: list[int]) -> None:
+    given = {"cluster_endpoint": "api.lan", "cluster_endpoint_port": 443, "cluster_endpoint_provider": provider}
+    found = preflight(machine(WORKER, **given), {"architecture": "amd64"}, [])["peers"]
+    assert [one["ports"] for one in found if one["name"] == "cluster_endpoint"] == ([asked] if asked else [])
 
 
 def test_a_proxy_becomes_a_drop_in_and_none_becomes_nothing() -> None:

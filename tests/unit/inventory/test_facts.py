@@ -37,6 +37,10 @@ def told(facts: dict[str, dict[str, Any]], opens: tuple[str, ...] = (), **settin
     return "\n".join(f"{one.severity} ({one.subject}): {one.message} -> {one.remedy}" for one in found)
 
 
+def balancer(result: str) -> list[dict[str, Any]]:
+    return [{"name": "cluster_endpoint", "address": "10.0.0.100", "port": 6443, "result": result}]
+
+
 MEMBER = {
     "member": "control_plane",
     "node_name": "cp1",
@@ -84,6 +88,17 @@ def test_machines_without_facts_are_no_part_of_it() -> None:
         ({}, {"cluster_endpoint": "10.0.1.100"}, "10.0.1.100 is in no network of cp1, so kube-vip cannot hold it"),
         ({}, {"cluster_endpoint": "10.0.1.100", "cluster_endpoint_provider": "external"}, ""),
         ({}, {"cluster_endpoint_interface": "eth7"}, "cp1 has no interface eth7 with an address; it has eth0"),
+        ({"w1": {"reach": balancer("open")}, "cp1": {"reach": balancer("refused")}}, {}, ""),
+        (
+            {"w1": {"reach": balancer("unknown")}, "cp1": {"reach": balancer("unknown")}},
+            {},
+            "error (): cp1 and w1 cannot resolve cluster_endpoint 10.0.0.100",
+        ),
+        (
+            {"cp1": {"reach": balancer("timeout")}},
+            {},
+            "warning (): cp1: nobody answers at cluster_endpoint 10.0.0.100 -> The load balancer must answer there",
+        ),
         # what cannot change
         (
             {"cp1": {"kubernetes": {**MEMBER, "pod_cidr": "10.1.0.0/16"}}},

@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import http.server
 import io
 import json
 import os
 import tarfile
+import threading
 import urllib.error
 import urllib.request
 from http.client import IncompleteRead
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.weft.platform.plugins.module_utils._machine._binary import Binary, with_retries
@@ -143,7 +146,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
     return out
 
 
-def http(code: int) -> urllib.error.HTTPError:
+def refused(code: int) -> urllib.error.HTTPError:
     from email.message import Message
 
     return urllib.error.HTTPError("http://r/a", code, "words", Message(), None)
@@ -151,7 +154,7 @@ def http(code: int) -> urllib.error.HTTPError:
 
 def test_network_faults_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetched(monkeypatch, urllib.error.URLError("reset"), IncompleteRead(b""), b"good") == [1, 2, b"good"]
-    assert fetched(monkeypatch, http(503), ConnectionResetError(), b"good") == [1, 2, b"good"]
+    assert fetched(monkeypatch, refused(503), ConnectionResetError(), b"good") == [1, 2, b"good"]
 
 
 def test_the_third_fault_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +164,36 @@ def test_the_third_fault_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_refusal_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MachineError, match="the server answered 404"):
-        fetched(monkeypatch, http(404), b"never asked for")
+        fetched(monkeypatch, refused(404), b"never asked for")
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """Sends every address that is asked of it on to /tool, once, and answers with what it was asked."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers.get("Proxy-Authorization", "")))
+        first = len(self.asked) == 1
+        self.send_response(302 if first else 200)
+        if first:
+            self.send_header("Location", "http://elsewhere.example.org/tool")
+        self.end_headers()
+        self.wfile.write(b"tool")
+
+    def log_message(self, *words: object) -> None:
+        """Say nothing."""
+
+
+def test_a_proxy_is_gone_through_also_where_a_server_sends_us_on(machine: Machine, tmp_path: Path) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        proxy = f"http://u:p%40@127.0.0.1:{server.server_port}"
+        spec = {**spec_of(tmp_path, b"tool"), "url": "http://upstream.example.org/tool", "proxy": proxy}
+        assert reconcile([Binary(spec)], check=False).failed == ""
+        server.shutdown()
+    word = "Basic " + base64.b64encode(b"u:p@").decode()
+    assert Proxy.asked == [("http://upstream.example.org/tool", word), ("http://elsewhere.example.org/tool", word)]
 
 
 def test_a_connection_that_ended_early_is_no_wrong_artifact(

@@ -275,7 +275,7 @@ def test_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     fails(OSError(113, "No route to host"))
     assert connect("192.0.2.1", 1) == "unreachable"
     fails(socket.gaierror(-2, "Name or service not known"))
-    assert connect("nowhere.example", 1) == "unreachable"
+    assert connect("nowhere.example", 1) == "unknown"
 
 
 def test_reach_tries_every_port_of_every_peer(monkeypatch: pytest.MonkeyPatch) -> None:
