@@ -490,6 +490,24 @@ class Repository:
         pairs = ((path, _plain(merge.before.entry(path)), entry) for path, entry in merge.after.chosen.items())
         return sorted((Difference(*one) for one in pairs if one[1] != one[2]), key=lambda one: one.path)
 
+    def unlike(self, merge: Merge, commit: str) -> list[str]:
+        """Paths that a commit has otherwise than a merge gives them, sorted.
+
+        Raises:
+            GitError: something cannot be read.
+        """
+        made = self.tree(commit)
+        assert isinstance(merge.before, GitTree)  # merge() makes no other
+        touched = {one.path for one in (*self.differences(merge.before, made), *self.changed(merge))}
+        return sorted(path for path in touched if not self._alike(merge.after, made, path))
+
+    def _alike(self, one: Files, other: Files, path: str) -> bool:
+        left, right = _plain(one.entry(path)), _plain(other.entry(path))
+        if left is None or right is None or left == right or left.mode != right.mode:
+            return left == right
+        # what was merged within a file is no object of Git's, so its content is compared
+        return left.mode.startswith("100") and one.read(path) == other.read(path)
+
     def mentions(self, tree: Tree, words: Iterable[str]) -> list[str]:
         """Paths of YAML and JSON files of `tree` that hold one of `words` literally (or may); Git does the search."""
         below = tree.below if isinstance(tree, OverlaidTree) else tree

@@ -4,6 +4,9 @@
 
 Git gives the hook a line a reference (githooks(5)), runs it in the repository, and keeps the pushed objects in
 quarantine until it ends well.  Who pushes is told by a variable that the server sets, never by the commits.
+
+A merge in the pages of a forge is such a push as well.  Gitea says which pull request it merges; with the address of
+its API the hook judges that pull request, with its people and approvals, as a CI job does.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _judge, _reference
@@ -27,9 +30,19 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Verdict,
 )
 
+if TYPE_CHECKING:
+    # what asks forges is imported where there is one to ask: a hook starts for every push
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base import Forge
+
 _BRANCH = "refs/heads/"
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
-_KEYS = ("branches", "pusher_env", "teams", "log", "format")
+_KEYS = ("branches", "pusher_env", "teams", "log", "format", "forge", "api", "token")
+#: Forges that tell a hook which pull request is merged.
+_FORGES = ("gitea",)
+#: What Gitea says of a push that merges a pull request (its modules/repository/env.go, from 1.26 on).  A push by a
+#: person has another trigger or none; the variables are the server's, which nobody who pushes can set.
+_TRIGGER, _MERGES, _NUMBER = "GITEA_PUSH_TRIGGER", "pr-merge-to-base", "GITEA_PR_INDEX"
+_OWNER, _NAME = "GITEA_REPO_USER_NAME", "GITEA_REPO_NAME"
 
 
 class Config(NamedTuple):
@@ -40,6 +53,9 @@ class Config(NamedTuple):
     teams       file of teams, "" for none
     log         file of the decision log, "" for none
     format      how verdicts are shown
+    forge       which forge the repository is on, "" where it is on none that can be asked
+    api         address of the forge's API
+    token       file with a token that may read the repository, its pull requests and the organisation's teams
     """
 
     branches: tuple[PathGlob, ...]
@@ -47,6 +63,9 @@ class Config(NamedTuple):
     teams: str = ""
     log: str = ""
     format: str = "text"
+    forge: str = ""
+    api: str = ""
+    token: str = ""
 
 
 class Push(NamedTuple):
@@ -78,8 +97,11 @@ def config(path: str) -> Config:
         is_list = isinstance(branches, list) and bool(branches)
         if not is_list or not all(isinstance(one, str) for one in [*branches, *texts]):
             raise PolicyError(f"{path}: branches is a list of patterns, all else is text")
-        pusher, teams, log, form = texts
-        return Config(tuple(PathGlob(one) for one in branches), pusher or "WEFT_USER", teams, log, form or "text")
+        pusher, teams, log, form, *forge = texts
+        if any(forge) and (not all(forge) or forge[0] not in _FORGES):
+            raise PolicyError(f"{path}: forge ({', '.join(_FORGES)}), api and token go together")
+        patterns = tuple(PathGlob(one) for one in branches)
+        return Config(patterns, pusher or "WEFT_USER", teams, log, form or "text", *forge)
     except (_yaml.YamlError, OSError, PatternError) as error:
         raise PolicyError(f"the hook's settings cannot be read: {error}") from error
 
@@ -135,28 +157,71 @@ def _one(settings: Config, push: Push, environment: Mapping[str, str], out: IO[s
         except GitError as error:
             message = "the default branch has no commit, so no policy to judge by; push it before the hook is installed"
             raise PolicyError(message) from error
-    verdict = _judged(settings, push, base, Person(pusher), repository, environment, now)
-    if push.old == base and verdict.merge_base not in ("", base):
+    forge = _forge(settings, environment)
+    request = _request(push, base, Person(pusher), forge, environment)
+    verdict = _judged(settings, request, forge, repository, environment, now)
+    if push.old == base and not request.merged and verdict.merge_base not in ("", base):
         raise PolicyError("the push takes commits away from a protected branch; revert them with new commits instead")
     if not verdict.permitted or settings.format != "text":
         from ansible_collections.weft.platform.plugins.plugin_utils._policy import _format
 
         out.write(_format.show(verdict, settings.format))
+    if not verdict.permitted and environment.get(_TRIGGER) == _MERGES and not request.merged:
+        out.write(
+            f"\nThis merge was judged as a push by {pusher}, without the approvals of its pull request: the hook has "
+            f"no forge to ask, or is not told the number ({_NUMBER}).\n"
+        )
     return 0 if verdict.permitted else 1 if verdict.judged else 2
+
+
+def _forge(settings: Config, environment: Mapping[str, str]) -> Forge | None:
+    """The forge, with the pull request that is merged where one is (number 0: none); None where there is no forge."""
+    if not settings.forge:
+        return None
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _forge as forges
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base import Pull
+
+    owner, name = environment.get(_OWNER, ""), environment.get(_NAME, "")
+    if not owner or not name:
+        raise PolicyError(f"which repository this is, is not known: the server does not set {_OWNER} and {_NAME}")
+    try:
+        with open(settings.token, encoding="ascii") as file:
+            token = file.read().strip()
+    except (OSError, UnicodeError) as error:
+        raise PolicyError(f"the forge's token cannot be read: {error}") from error
+    return forges.connect(Pull(settings.forge, settings.api, token, f"{owner}/{name}", _merging(environment)))
+
+
+def _merging(environment: Mapping[str, str]) -> int:
+    """Number of the pull request that the forge merges by this push; 0 where it merges none, or does not say which."""
+    number = environment.get(_NUMBER, "")
+    return int(number) if environment.get(_TRIGGER) == _MERGES and number.isdecimal() else 0
+
+
+def _request(push: Push, base: str, pusher: Person, forge: Forge | None, environment: Mapping[str, str]) -> Request:
+    """Who wants what: a pull request's people where the forge merges one, else who pushes.
+
+    Who presses the button is not behind the change, as little as on a forge whose CI judges; that what is pushed is
+    the pull request's content and no more is for the judge to find out.
+    """
+    if forge is None or not _merging(environment):
+        return Request(base, push.new, push.branch, pusher, pushers=(pusher,))
+    asked = forge.request()
+    if asked.target != push.branch:
+        raise PolicyError(f"the forge merges a pull request for {asked.target} into another branch")
+    return asked._replace(base=base, merged=push.new)
 
 
 def _judged(
     settings: Config,
-    push: Push,
-    base: str,
-    pusher: Person,
+    request: Request,
+    forge: Forge | None,
     repository: str,
     environment: Mapping[str, str],
     now: datetime,
 ) -> Verdict:
-    request = Request(base, push.new, push.branch, pusher, pushers=(pusher,))
     quarantine = {name: environment[name] for name in _QUARANTINE if name in environment}
-    teams: Teams | None = None
+    teams: Teams | None = forge
     if settings.teams:
         from ansible_collections.weft.platform.plugins.plugin_utils._policy import _teams
 

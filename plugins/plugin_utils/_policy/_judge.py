@@ -184,7 +184,18 @@ class _Run:
         for path in merge.conflicts:
             message = "changed in the target branch as well, and the two do not merge"
             self._invalid("merge", Origin(path), message, "Bring the branch up to date with its target.")
+        if request.merged:
+            self._made(repository, merge)
         self.judge_merge(repository, commits, merge)
+
+    def _made(self, repository: Repository, merge: Merge) -> None:
+        """What a forge made of the merge is the merge and no more: nobody behind the request answers for the rest."""
+        base, merged = self.request.base, self.request.merged
+        if repository.commits(base, merged)[1] != base:
+            raise GitError(f"{merged}, made by the forge of the merge, does not follow the tip of the target branch")
+        for path in repository.unlike(merge, merged):
+            message = f"{merged[:12]}, made by the forge of the merge, has it otherwise than the merge gives it"
+            self._invalid("merge", Origin(path), message, "Bring the branch up to date with its target.")
 
     def judge_merge(self, repository: Repository, commits: list[Commit], merge: Merge) -> None:
         """Judge what a merge does."""

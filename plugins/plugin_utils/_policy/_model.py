@@ -110,6 +110,8 @@ class Request(NamedTuple):
     pushers     everyone who pushed to the pull request's branch, as far as known
     approvals   all approvals, of older heads too (those do not count)
     commits     the forge's word, commit by commit
+    merged      commit that the forge made of merging `head` into `base`, "" where there is none yet; what it has
+                besides prohibits, for nobody behind the request answers for that
     """
 
     base: str
@@ -120,6 +122,7 @@ class Request(NamedTuple):
     pushers: tuple[Person, ...] = ()
     approvals: tuple[Approval, ...] = ()
     commits: tuple[CommitPeople, ...] = ()
+    merged: str = ""
 
     def to_json(self) -> dict[str, Value]:
         """A JSON object, enough to judge again; `from_json` reads it."""
@@ -135,6 +138,7 @@ class Request(NamedTuple):
                 {"commit": one.commit, "author": _person_json(one.author), "committer": _person_json(one.committer)}
                 for one in self.commits
             ],
+            "merged": self.merged,
         }
 
     @classmethod
@@ -159,6 +163,7 @@ class Request(NamedTuple):
                     CommitPeople(str(one["commit"]), _person(one.get("author")), _person(one.get("committer")))
                     for one in data.get("commits", ())
                 ),
+                merged=str(data.get("merged", "")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PolicyError(f"not a request: {error!r}") from error

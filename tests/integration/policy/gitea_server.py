@@ -64,8 +64,9 @@ class Refused(Exception):
 class Gitea:
     """A running server.  People are made with `user`; each has a token."""
 
-    def __init__(self, url: str, admin: str) -> None:
+    def __init__(self, url: str, admin: str, work: Path) -> None:
         self.url = url
+        self.work = work
         self.api_url = f"{url}/api/v1"
         self.tokens = {"admin": admin}
 
@@ -129,7 +130,7 @@ def running(binary: Path, work: Path) -> Iterator[Gitea]:
     try:
         url = f"http://127.0.0.1:{port}"
         _wait(url, server, work / "gitea.log")
-        yield Gitea(url, _administrator(binary, ini, environment))
+        yield Gitea(url, _administrator(binary, ini, environment), work)
     finally:
         server.terminate()
         try:

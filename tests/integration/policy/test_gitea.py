@@ -9,6 +9,8 @@ so that nobody but the bot and the operators could set a status.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from tests.integration.policy import gitea_server
+from tests.integration.policy import gitea_server, hook_role
 from tests.integration.policy.gitea_server import Gitea, Refused
 from tests.integration.policy.protected_repository import FILES, commit, git, policy, write
 from tests.tools import build
 
 pytestmark = pytest.mark.scenario
 
-SITE = "acme/site"
+SITE, HOOKED = "acme/site", "acme/hooked"
 OPERATORS, DEVELOPERS = ("olga", "otto"), ("mona", "moritz")
 VERSION = "inventories/prod/group_vars/cluster.yml"
 
@@ -39,18 +41,19 @@ def shop(greeting: str) -> dict[str, str]:
 class Forge:
     """The server with the organisation, its people and the protected repository, and what a CI job does."""
 
-    def __init__(self, server: Gitea, scratch: Path) -> None:
+    def __init__(self, server: Gitea, scratch: Path, site: str = SITE) -> None:
         self.server = server
         self.scratch = scratch
+        self.site = site
+        self.name = site.partition("/")[2]
         self._clones = 0
 
     def set_up(self) -> None:
+        """The people, the organisation, and the repository whose branch wants the status."""
         api = self.server.api
         for login in (*OPERATORS, *DEVELOPERS, "eve", "policy-bot"):
             self.server.user(login)
         api("admin", "POST", "orgs", {"username": "acme"})
-        site = {"name": "site", "default_branch": "main", "auto_init": False, "private": False}
-        api("admin", "POST", "orgs/acme/repos", site)
         for team, permission, members in (
             ("platform", "write", OPERATORS),
             ("shop", "read", DEVELOPERS),
@@ -59,30 +62,34 @@ class Forge:
             made = api("admin", "POST", "orgs/acme/teams", _team(team, permission))
             for login in members:
                 api("admin", "PUT", f"teams/{made['id']}/members/{login}")
-            api("admin", "PUT", f"teams/{made['id']}/repos/{SITE}")
-        start = self.scratch / "start"
+        wants = {"enable_status_check": True, "status_check_contexts": ["weft/policy"]}
+        self.repository({**wants, "block_admin_merge_override": True})
+
+    def repository(self, protection: dict[str, Any]) -> None:
+        """The repository with its first commit, its protected branch, and everybody's fork."""
+        api = self.server.api
+        made = {"name": self.name, "default_branch": "main", "auto_init": False, "private": False}
+        api("admin", "POST", "orgs/acme/repos", made)
+        for team in api("admin", "GET", "orgs/acme/teams"):
+            if team["name"] != "Owners":
+                api("admin", "PUT", f"teams/{team['id']}/repos/{self.site}")
+        start = self.scratch / f"start-{self.name}"
         start.mkdir()
         git(start, "init", "-q", "-b", "main")
         write(start, FILES)
         commit(start, "olga", {}, "Begin")
-        git(start, "push", "-q", self.server.clone_url("olga", SITE), "main")
-        protection = {
-            "rule_name": "main",
-            "enable_push": False,
-            "enable_status_check": True,
-            "status_check_contexts": ["weft/policy"],
-            "block_admin_merge_override": True,
-        }
-        api("admin", "POST", f"repos/{SITE}/branch_protections", protection)
+        git(start, "push", "-q", self.server.clone_url("olga", self.site), "main")
+        rule = {"rule_name": "main", "enable_push": False, **protection}
+        api("admin", "POST", f"repos/{self.site}/branch_protections", rule)
         for login in (*DEVELOPERS, *OPERATORS):
-            api(login, "POST", f"repos/{SITE}/forks", {})
+            api(login, "POST", f"repos/{self.site}/forks", {})
 
     def clone(self, login: str) -> Path:
         """A working copy of main whose `origin` is the person's fork."""
         self._clones += 1
-        where = self.scratch / f"clone-{self._clones}"
-        git(self.scratch, "clone", "-q", self.server.clone_url(login, SITE), str(where))
-        git(where, "remote", "set-url", "origin", self.server.clone_url(login, f"{login}/site"))
+        where = self.scratch / f"clone-{self.name}-{self._clones}"
+        git(self.scratch, "clone", "-q", self.server.clone_url(login, self.site), str(where))
+        git(where, "remote", "set-url", "origin", self.server.clone_url(login, f"{login}/{self.name}"))
         return where
 
     def pull(self, login: str, files: dict[str, str], title: str) -> tuple[int, Path]:
@@ -99,7 +106,7 @@ class Forge:
         data = {"head": f"{login}:{branch}", "base": "main", "title": title}
         for attempt in range(100):
             try:
-                return int(self.server.api(login, "POST", f"repos/{SITE}/pulls", data)["number"])
+                return int(self.server.api(login, "POST", f"repos/{self.site}/pulls", data)["number"])
             except Refused as error:
                 if error.status != 404 or attempt == 99:
                     raise
@@ -116,7 +123,7 @@ class Forge:
         """The pull request's head, once the forge has worked off its queue."""
         found = ""
         for _try in range(100):
-            found = str(self.server.api("admin", "GET", f"repos/{SITE}/pulls/{number}")["head"]["sha"])
+            found = str(self.server.api("admin", "GET", f"repos/{self.site}/pulls/{number}")["head"]["sha"])
             if not expect or found == expect:
                 return found
             time.sleep(0.1)
@@ -124,18 +131,18 @@ class Forge:
 
     def approve(self, login: str, number: int) -> None:
         data = {"event": "APPROVED", "body": "fine", "commit_id": self.head(number)}
-        self.server.api(login, "POST", f"repos/{SITE}/pulls/{number}/reviews", data)
+        self.server.api(login, "POST", f"repos/{self.site}/pulls/{number}/reviews", data)
 
     def job(self, number: int) -> tuple[int, str]:
         """What the CI job does: a clone with base and head, and the policy manager on it."""
         self._clones += 1
-        where = self.scratch / f"job-{self._clones}.git"
-        source = self.server.clone_url("policy-bot", SITE)
+        where = self.scratch / f"job-{self.name}-{self._clones}.git"
+        source = self.server.clone_url("policy-bot", self.site)
         git(self.scratch, "clone", "-q", "--bare", source, str(where))
         git(where, "fetch", "-q", source, f"refs/pull/{number}/head")
         done = policy(
             *("forge", "check", "--forge", "gitea", "--api", self.server.api_url),
-            *("--repository", SITE, "--number", str(number), "--git", "."),
+            *("--repository", self.site, "--number", str(number), "--git", "."),
             *("--log", str(self.scratch / "decisions.jsonl")),
             cwd=where,
             WEFT_FORGE_TOKEN=self.server.tokens["policy-bot"],
@@ -144,15 +151,15 @@ class Forge:
 
     def status(self, head: str) -> str:
         """The state of weft/policy on a commit; "none" where it was never judged."""
-        found = self.server.api("admin", "GET", f"repos/{SITE}/commits/{head}/statuses")
+        found = self.server.api("admin", "GET", f"repos/{self.site}/commits/{head}/statuses")
         ours = [one for one in found if one["context"] == "weft/policy"]
         return str(max(ours, key=lambda one: int(one["id"]))["status"]) if ours else "none"
 
     def comments(self, number: int) -> list[str]:
-        found = self.server.api("admin", "GET", f"repos/{SITE}/issues/{number}/comments")
+        found = self.server.api("admin", "GET", f"repos/{self.site}/issues/{number}/comments")
         return [one["body"] for one in found]
 
-    def merge(self, login: str, number: int) -> None:
+    def merge(self, login: str, number: int, style: str = "merge") -> None:
         """Merge over the API, once the forge has found out whether it could.
 
         Raises:
@@ -160,7 +167,7 @@ class Forge:
         """
         for attempt in range(200):
             try:
-                self.server.api(login, "POST", f"repos/{SITE}/pulls/{number}/merge", {"Do": "merge"})
+                self.server.api(login, "POST", f"repos/{self.site}/pulls/{number}/merge", {"Do": style})
                 return
             except Refused as error:
                 if "try again later" not in str(error) or attempt == 199:
@@ -168,7 +175,7 @@ class Forge:
                 time.sleep(0.1)
 
     def merged(self, number: int) -> bool:
-        return bool(self.server.api("admin", "GET", f"repos/{SITE}/pulls/{number}")["merged"])
+        return bool(self.server.api("admin", "GET", f"repos/{self.site}/pulls/{number}")["merged"])
 
     def assert_merge_is_refused(self, login: str, number: int) -> None:
         with pytest.raises(Refused) as caught:
@@ -329,3 +336,58 @@ def test_every_verdict_is_on_record_and_can_be_made_again(forge: Forge) -> None:
     done = policy("log", "replay", str(log), cwd=forge.scratch)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("the same") == len(log.read_bytes().splitlines()) >= 10
+
+
+# --- the hook on the forge: nothing but the hook stands before main here --------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hooked(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Forge:
+    if os.geteuid() != 0:
+        pytest.fail("this test installs a hook that belongs to root: run it as root")
+    found = Forge(forge.server, forge.scratch, HOOKED)
+    found.repository({})
+    token = found.server.tokens["policy-bot"]
+    bare = found.server.work / "repositories" / f"{HOOKED}.git"
+    values = {
+        "policy_hook_pusher_variable": "GITEA_PUSHER_NAME",
+        "policy_hook_forge": {"kind": "gitea", "api": found.server.api_url, "token": token},
+        "policy_hook__python": sys.executable,
+    }
+    hook = {"path": str(bare), "hook": "hooks/pre-receive.d/weft-policy"}
+    hook_role.apply(tmp_path_factory.mktemp("hook"), hook, values)
+    return found
+
+
+def test_the_hook_lets_the_forge_merge_what_was_approved_and_nothing_else(hooked: Forge) -> None:
+    number, where = hooked.pull("olga", version("1.37.1"), "upgrade")
+    with pytest.raises(Refused, match="needs 1 approval"):
+        hooked.merge("otto", number)
+    hooked.approve("mona", number)
+    with pytest.raises(Refused, match="needs 1 approval"):
+        hooked.merge("otto", number)
+    hooked.approve("otto", number)
+    second = hooked.push("olga", where, version("1.37.2"))
+    assert hooked.head(number, second) == second
+    with pytest.raises(Refused, match="which is not the head any more"):
+        hooked.merge("otto", number)
+    hooked.approve("otto", number)
+    hooked.merge("otto", number)
+    assert hooked.merged(number), "the approver may press the button: who does is not behind the change"
+
+
+@pytest.mark.parametrize("style", ["merge", "rebase", "rebase-merge", "squash"])
+def test_the_hook_knows_each_way_to_merge_though_the_branch_moved_on(hooked: Forge, style: str) -> None:
+    number, _where = hooked.pull("mona", {f"apps/shop/{style}.txt": "x\n"}, f"note {style}")
+    beside, _where = hooked.pull("moritz", {f"apps/shop/{style}-2.txt": "y\n"}, f"beside {style}")
+    hooked.merge("olga", beside, "merge")
+    hooked.merge("olga", number, style)
+    assert hooked.merged(number)
+
+
+def test_the_hook_judges_who_made_the_change_whoever_merges_it(hooked: Forge) -> None:
+    number, _where = hooked.pull("mona", version("1.37.9"), "by a developer")
+    hooked.approve("otto", number)
+    with pytest.raises(Refused, match="mona"):
+        hooked.merge("olga", number)
+    assert not hooked.merged(number)

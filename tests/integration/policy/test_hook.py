@@ -7,32 +7,21 @@ Who pushes is told by the SSH key, in WEFT_USER, which the SSH server sets and n
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.policy import ssh_server
-from tests.integration.policy.protected_repository import FILES, IMPORT_ROOT, commit, environment, git, policy, write
+from tests.integration.policy import hook_role, ssh_server
+from tests.integration.policy.protected_repository import FILES, commit, git, policy, write
 from tests.integration.policy.ssh_server import SshServer
 
 pytestmark = pytest.mark.scenario
 
 VERSION = "inventories/prod/group_vars/cluster.yml"
 TEAMS = {"platform": ["olga", "otto"], "shop": ["mona"]}
-
-_PLAY = """\
-- name: Install the hook
-  hosts: localhost
-  connection: local
-  gather_facts: false
-  roles:
-    - role: weft.platform.policy_hook
-"""
 
 
 def version(number: str) -> dict[str, str]:
@@ -55,30 +44,9 @@ class Server:
 
     def role(self, state: str = "present") -> str:
         """Run the role policy_hook on this machine, below the test's own folder; returns what ansible said."""
-        play = self.top / "play.yml"
-        play.write_text(_PLAY, encoding="utf-8")
-        values = {
-            "policy_hook_state": state,
-            "policy_hook_repositories": [{"path": str(self.bare), "branches": ["main", "release/*"]}],
-            "policy_hook_user": "root",
-            "policy_hook_teams": TEAMS,
-            "policy_hook_log": str(self.log),
-            "policy_hook__library": str(self.top / "library"),
-            "policy_hook__settings": str(self.top / "settings"),
-            "policy_hook__packages": [],
-            "ansible_become": False,
-            "ansible_python_interpreter": sys.executable,
-        }
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), str(play), "-e", json.dumps(values)],
-            cwd=self.top,
-            env=environment(ANSIBLE_COLLECTIONS_PATH=str(IMPORT_ROOT), ANSIBLE_LOCALHOST_WARNING="false"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        repository = {"path": str(self.bare), "branches": ["main", "release/*"]}
+        values = {"policy_hook_state": state, "policy_hook_teams": TEAMS}
+        return hook_role.apply(self.top, repository, values)
 
     def clone(self, login: str) -> Path:
         self._clones += 1

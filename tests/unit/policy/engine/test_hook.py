@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._hook import
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import PathGlob
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import GitError, PolicyError
 
-from tests.unit.policy.engine.test_judge import NOW, START, config_map
+from tests.unit.policy.engine.test_judge import NOW, START, VERSION, config_map
+from tests.unit.policy.surroundings.policy_wire import Call, Wire, serve
 
 NONE = "0" * 40
 TEAMS = '{"teams": {"platform": ["olga"], "shop": ["mona"]}}'
@@ -34,10 +36,16 @@ class Server:
         self.config = Config((PathGlob("main"), PathGlob("release/**")), "WEFT_USER", str(self.teams))
         repo.git("symbolic-ref", "HEAD", "refs/heads/main")
 
-    def push(self, *lines: tuple[str, str, str], who: str | None = "mona", **settings: Any) -> tuple[int, str]:
-        """Exit code and words of the hook; a line is old, new, reference."""
+    def push(
+        self,
+        *lines: tuple[str, str, str],
+        who: str | None = "mona",
+        told: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> tuple[int, str]:
+        """Exit code and words of the hook; a line is old, new, reference; `told` is what the server says besides."""
         out = io.StringIO()
-        environment = {"GIT_DIR": str(self.repo.path)} | ({} if who is None else {"WEFT_USER": who})
+        environment = {"GIT_DIR": str(self.repo.path)} | ({} if who is None else {"WEFT_USER": who}) | (told or {})
         texts = [f"{' '.join(line)}\n" for line in lines]
         code = _hook.pre_receive(self.config._replace(**settings), texts, environment, out, NOW)
         return code, out.getvalue()
@@ -163,11 +171,15 @@ def test_without_teams_nobody_is_in_one(server: Server) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("{}", (["main"], "WEFT_USER", "", "", "text")),
-        ("branches: [main, 'release/*']\n", (["main", "release/*"], "WEFT_USER", "", "", "text")),
+        ("{}", (["main"], "WEFT_USER", "", "", "text", "", "", "")),
+        ("branches: [main, 'release/*']\n", (["main", "release/*"], "WEFT_USER", "", "", "text", "", "", "")),
         (
             '{"branches": ["a"], "pusher_env": "U", "teams": "t", "log": "l", "format": "json"}',
-            (["a"], "U", "t", "l", "json"),
+            (["a"], "U", "t", "l", "json", "", "", ""),
+        ),
+        (
+            "{forge: gitea, api: 'https://git.example.org/api/v1', token: /etc/token}",
+            (["main"], "WEFT_USER", "", "", "text", "gitea", "https://git.example.org/api/v1", "/etc/token"),
         ),
     ],
 )
@@ -183,6 +195,7 @@ def test_settings(tmp_path: Path, text: str, wanted: tuple[Any, ...]) -> None:
     [
         *("", "[]", "other: 1", "a: ["),
         *("branches: main", "branches: []", "branches: [1]", "branches: ['a[']", "teams: [x]", "log: 3"),
+        *("forge: gitea", "{forge: gitea, api: a}", "token: t", "{forge: github, api: a, token: t}", "forge: [gitea]"),
     ],
 )
 def test_settings_that_are_none(tmp_path: Path, text: str) -> None:
@@ -214,3 +227,161 @@ def test_the_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> No
     assert _hook.main(words) == 2
     said = capsys.readouterr().err
     assert said.startswith("PROHIBITED: " if words[-1:] == ["/none"] else "usage: ")
+
+
+# --- merges in the pages of a forge ---------------------------------------------------------------------------------
+
+API = "/api/v1/repos/acme/site"
+MAIN = "refs/heads/main"
+MERGES = {
+    "GITEA_PUSH_TRIGGER": "pr-merge-to-base",
+    "GITEA_PR_ID": "41",
+    "GITEA_PR_INDEX": "5",
+    "GITEA_REPO_USER_NAME": "acme",
+    "GITEA_REPO_NAME": "site",
+}
+UPGRADE = {VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}
+
+
+class Merging:
+    """A Gitea with pull request 5 by olga, which otto approved, and a hook that may ask it."""
+
+    def __init__(self, server: Server, wire: Wire, room: Path) -> None:
+        self.server = server
+        self.wire = wire
+        token = room / "token"
+        token.write_text("s3cret\n")
+        server.teams.write_text('{"teams": {"platform": ["olga", "otto"], "shop": ["mona"]}}')
+        self.settings = {"forge": "gitea", "api": f"{wire.url}/api/v1", "token": str(token)}
+        self.head = server.repo.commit(UPGRADE, server.base, author="olga", branch="upgrade")
+        self.pull(self.head)
+
+    def pull(self, head: str, approved: str = "", target: str = "main", author: str = "olga") -> None:
+        """What the forge says of the pull request."""
+
+        def listed(*entries: Any) -> Any:
+            return lambda call: list(entries) if call.query["page"] == "1" else []
+
+        review = {"id": 1, "user": {"login": "otto"}, "state": "APPROVED", "commit_id": approved or head}
+        pull = {"number": 5, "user": {"login": author}, "head": {"sha": head}, "base": {"ref": target}}
+        commits = [
+            {"sha": line, "author": {"login": author}, "committer": {"login": author}}
+            for line in self.server.repo.git("rev-list", head, f"^{self.server.base}").split()
+        ]
+        self.wire.answers |= {
+            f"GET {API}/pulls/5": pull,
+            f"GET {API}/branches/{target}": {"commit": {"id": self.server.base}},
+            f"GET {API}/pulls/5/reviews": listed(review),
+            f"GET {API}/pulls/5/commits": listed(*commits),
+            f"GET {API}/issues/5/timeline": listed(),
+        }
+
+    def push(self, new: str, old: str = "", who: str = "mona", **told: str) -> tuple[int, str]:
+        """The forge merges, on the button of somebody who is not behind the change."""
+        line = (old or self.server.base, new, MAIN)
+        return self.server.push(line, who=who, told=MERGES | told, **self.settings)
+
+
+@pytest.fixture
+def merging(server: Server, tmp_path: Path) -> Iterator[Merging]:
+    with serve() as wire:
+        yield Merging(server, wire, tmp_path)
+
+
+def test_a_merge_by_the_forge_is_judged_as_its_pull_request(merging: Merging) -> None:
+    repo, base = merging.server.repo, merging.server.base
+    merged = repo.commit(UPGRADE, (base, merging.head), author="mona", branch="merged")
+    squashed = repo.commit(UPGRADE, base, author="forge", branch="squashed")
+    for new in (merged, squashed, merging.head):
+        assert merging.push(new) == (0, ""), "merged, squashed, fast-forwarded"
+    assert all(call.headers["authorization"] == "token s3cret" for call in merging.wire.calls)
+    assert not merging.wire.writes(), "it only asks"
+
+
+def test_an_approval_of_an_older_head_permits_no_merge(merging: Merging) -> None:
+    merging.pull(merging.head, approved="0" * 40)
+    code, words = merging.push(merging.head)
+    assert code == 1 and "needs 1 approval" in words
+    # nor does one by whoever is behind the change
+    merging.pull(merging.head, author="otto")
+    assert merging.push(merging.head)[0] == 1
+
+
+def test_the_people_of_the_pull_request_count_and_not_who_merges(merging: Merging) -> None:
+    merging.pull(merging.head, author="mona")
+    code, words = merging.push(merging.head, who="olga")
+    assert code == 1 and "mona" in words and "olga" not in words
+
+
+def test_a_merge_holds_the_pull_request_and_no_more(merging: Merging) -> None:
+    repo, base = merging.server.repo, merging.server.base
+    for more in (README, {"apps/shop/web.yaml": None}, {VERSION: 'cluster_kubernetes_version: "1.37.3"\n'}):
+        evil = repo.commit({**UPGRADE, **more}, (base, merging.head), branch="evil")
+        code, words = merging.push(evil)
+        assert code == 1 and "otherwise than the merge gives it" in " ".join(words.split()), more
+    beside = repo.commit(UPGRADE, repo.commit({}, branch="beside"), branch="beside")
+    assert merging.push(beside)[0] == 2, "not on top of the branch"
+
+
+def test_a_pull_request_behind_its_branch_is_merged_within_files_too(merging: Merging) -> None:
+    repo = merging.server.repo
+    lines = "".join(f"line{number}: x\n" for number in range(20))
+    base = repo.commit(
+        {"apps/shop/notes.txt": lines, "policy/rules/more.yml": MORE}, merging.server.base, branch="main"
+    )
+    theirs, ours = lines.replace("line0: x", "line0: theirs"), lines.replace("line19: x", "line19: ours")
+    head = repo.commit({"apps/shop/notes.txt": theirs}, base, author="olga", branch="topic")
+    tip = repo.commit({"apps/shop/notes.txt": ours}, base, branch="main")
+    both = theirs.replace("line19: x", "line19: ours")
+    merged = repo.commit({"apps/shop/notes.txt": both}, (tip, head), branch="merged")
+    merging.pull(head)
+    assert merging.push(merged, old=tip) == (0, "")
+    evil = repo.commit({"apps/shop/notes.txt": both + "more: y\n"}, (tip, head), branch="evil")
+    code, words = merging.push(evil, old=tip)
+    assert code == 1 and "apps/shop/notes.txt" in words and "otherwise" in words
+
+
+MORE = "rules: [{name: operators write notes, change: {file: 'apps/**'}, allow: cluster-operators}]\n"
+
+
+def test_a_merge_into_another_branch_is_refused(merging: Merging) -> None:
+    merging.pull(merging.head, target="next")
+    code, words = merging.push(merging.head)
+    assert code == 2 and "for next into another branch" in words
+
+
+@pytest.mark.parametrize(
+    "told", [{"GITEA_PR_INDEX": ""}, {"GITEA_PR_INDEX": "0"}, {"GITEA_PUSH_TRIGGER": "pr-update-with-base"}]
+)
+def test_other_pushes_know_of_no_approvals(merging: Merging, told: dict[str, str]) -> None:
+    code, words = merging.push(merging.head, who="olga", **told)
+    assert code == 1 and "needs 1 approval" in words
+    assert not merging.wire.made("GET", f"{API}/pulls/5")
+    assert ("This merge was judged as a push by olga" in words) is ("GITEA_PR_INDEX" in told)
+
+
+def test_without_a_forge_to_ask_a_merge_is_a_push_and_says_so(merging: Merging) -> None:
+    line = (merging.server.base, merging.head, MAIN)
+    code, words = merging.server.push(line, who="olga", told=MERGES)
+    assert code == 1 and "needs 1 approval" in words and "without the approvals of its pull request" in words
+
+
+def test_a_forge_that_does_not_answer_refuses(merging: Merging) -> None:
+    merging.wire.answers.clear()
+    code, words = merging.push(merging.head)
+    assert code == 2 and words.startswith("PROHIBITED: main: GET ") and "s3cret" not in words
+    Path(merging.settings["token"]).unlink()
+    assert "token cannot be read" in merging.push(merging.head)[1]
+    assert "GITEA_REPO_NAME" in merging.push(merging.head, GITEA_REPO_NAME="")[1]
+
+
+def test_teams_are_asked_of_the_forge_where_no_file_says_them(merging: Merging) -> None:
+    def teams(call: Call) -> Any:
+        return [{"id": 3, "name": "platform"}, {"id": 1, "name": "Owners"}] if call.query["page"] == "1" else []
+
+    def members(call: Call) -> Any:
+        return [{"login": "olga"}, {"login": "otto"}] if call.query["page"] == "1" else []
+
+    merging.wire.answers |= {"GET /api/v1/orgs/acme/teams": teams, "GET /api/v1/teams/3/members": members}
+    line = (merging.server.base, merging.head, MAIN)
+    assert merging.server.push(line, told=MERGES, **{**merging.settings, "teams": ""}) == (0, "")
