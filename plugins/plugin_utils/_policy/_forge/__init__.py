@@ -127,21 +127,25 @@ def check(options: Options, env: Mapping[str, str]) -> int:
     pull = _pull(options, env)
     forge = connect(pull)
     request = forge.request()
+    if pull.merged:
+        # a queue wants to know about what it made, onto what it made it on
+        request = request._replace(base=pull.onto, merged=pull.merged)
+    wanted = request.merged or request.head
     link = options.link or _job(env)
     if not options.dry_run:
-        # until the verdict is there, this head must not be merged on the word of an older verdict
-        forge.status(request.head, Status(PENDING, "being judged", link))
+        # until the verdict is there, this commit must not be merged on the word of an older verdict
+        forge.status(wanted, Status(PENDING, "being judged", link))
     try:
         verdict = _judge(options, request, forge)
     except Exception as error:
         if not options.dry_run:
-            forge.status(request.head, Status(BROKEN, f"could not be judged: {text.visible(str(error))}", link))
+            forge.status(wanted, Status(BROKEN, f"could not be judged: {text.visible(str(error))}", link))
         raise
     sys.stdout.write(_format.show(verdict, "text"))
     for form, path in outputs:
         _write(path, _format.show(verdict, form))
     if not options.dry_run:
-        _tell(forge, verdict, link, options.comment)
+        _tell(forge, verdict, wanted, link, options.comment)
     return 0 if verdict.permitted else 1 if verdict.judged else 2
 
 
@@ -191,7 +195,7 @@ def _job(env: Mapping[str, str]) -> str:
     return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
 
 
-def _tell(forge: Forge, verdict: Verdict, link: str, comment: str) -> None:
+def _tell(forge: Forge, verdict: Verdict, commit: str, link: str, comment: str) -> None:
     """The comment first: a person who sees the status change then finds the reason there."""
     try:
         if comment != "never":
@@ -199,7 +203,7 @@ def _tell(forge: Forge, verdict: Verdict, link: str, comment: str) -> None:
             forge.comment(body, _format.MARKER, comment == "always" or not verdict.permitted)
     finally:
         state = SUCCESS if verdict.permitted else FAILURE if verdict.judged else BROKEN
-        forge.status(verdict.head, Status(state, _format.summary(verdict), link))
+        forge.status(commit, Status(state, _format.summary(verdict), link))
 
 
 def _output(spec: str) -> tuple[str, str]:

@@ -48,6 +48,8 @@ class Pull(NamedTuple):
     repository  "owner/name" (GitLab: also the project's number)
     number      of the pull request
     pusher      login of who pushed, where the event says it ("" where not)
+    onto        commit onto which a merge queue merged it ("" where none did)
+    merged      commit that the queue made, and on which the status is wanted ("" where none did)
     """
 
     forge: str
@@ -56,6 +58,8 @@ class Pull(NamedTuple):
     repository: str
     number: int
     pusher: str = ""
+    onto: str = ""
+    merged: str = ""
 
 
 class Forge(Teams, Protocol):

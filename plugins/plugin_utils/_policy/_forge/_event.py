@@ -7,10 +7,17 @@ Bitbucket Pipelines put into a job's environment.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base import ForgeError, Pull, get, need
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base import (
+    ForgeError,
+    Pull,
+    get,
+    need,
+    text_at,
+)
 
 Environment = Mapping[str, str]
 
@@ -18,6 +25,9 @@ Environment = Mapping[str, str]
 _MAX_EVENT = 32 * 1024 * 1024
 #: Actions of a pull request's event whose sender pushed to its branch.
 _PUSHES = ("opened", "synchronize", "synchronized")
+#: The branch that GitHub makes for each entry of a merge queue: the pull request is the number in its name.
+#: https://docs.github.com/en/webhooks/webhook-events-and-payloads#merge_group
+_QUEUE = re.compile(r"refs/heads/gh-readonly-queue/(?P<target>.+)/pr-(?P<number>[1-9][0-9]*)-[0-9a-f]{40,64}")
 _TOKEN_HINT = "give the job a token that may read the repository and its teams and write statuses and comments"
 
 
@@ -63,11 +73,12 @@ def _gitea(env: Environment) -> Pull:
 
 def _actions(env: Environment, forge: str, api: str) -> Pull:
     event = _event_file(need(env, "GITHUB_EVENT_PATH", "Actions set it to the file with the event"))
-    number = get(event, "pull_request", "number") or _pull_of_a_comment(event)
+    onto, merged, queued = _queued(event)
+    number = queued or get(event, "pull_request", "number") or _pull_of_a_comment(event)
     if not isinstance(number, int):
         raise ForgeError(
             f"the event {env.get('GITHUB_EVENT_NAME', '')!r} is about no pull request: run the job on "
-            "pull_request_target and pull_request_review"
+            "pull_request_target, pull_request_review and merge_group"
         )
     pushed = get(event, "action") in _PUSHES and isinstance(get(event, "sender", "login"), str)
     return Pull(
@@ -77,7 +88,25 @@ def _actions(env: Environment, forge: str, api: str) -> Pull:
         repository=str(get(event, "repository", "full_name") or need(env, "GITHUB_REPOSITORY", "Actions set it")),
         number=number,
         pusher=str(get(event, "sender", "login")) if pushed else "",
+        onto=onto,
+        merged=merged,
     )
+
+
+def _queued(event: Any) -> tuple[str, str, int]:
+    """Of a merge queue's event: what was merged onto, what came of it, and the number of the pull request."""
+    group = get(event, "merge_group")
+    if group is None:
+        return "", "", 0
+    found = _QUEUE.fullmatch(str(get(group, "head_ref")))
+    onto, merged = text_at(group, "base_sha"), text_at(group, "head_sha")
+    if found is None or get(group, "base_ref") != f"refs/heads/{found['target']}" or not _is_oid(onto, merged):
+        raise ForgeError("the merge queue's event does not name its pull request, its base and its head as GitHub does")
+    return onto, merged, int(found["number"])
+
+
+def _is_oid(*texts: str) -> bool:
+    return all(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) for text in texts)
 
 
 def _pull_of_a_comment(event: Any) -> Any:
