@@ -116,6 +116,7 @@ class Layout(NamedTuple):
     plain         files that are judged by their path only, whatever is in them
     roots         directories to render although others build on them
     values        for a chart's directory: the values files of its releases, each rendered on its own
+    isolated      renderers run in a network namespace of their own or not at all
     """
 
     inventories: str = "inventories"
@@ -125,6 +126,7 @@ class Layout(NamedTuple):
     plain: Patterns | None = None
     roots: tuple[str, ...] = ()
     values: Mapping[str, Sequence[Sequence[str]]] = {}
+    isolated: bool = False
 
     def environment(self, path: str) -> str:
         """The environment that a file belongs to; "" when that cannot be told, or it belongs to all."""

@@ -336,13 +336,14 @@ class _Load:
         for name, patterns in self._named(file, top.get("environments", {}), ("environments",), "environments").items():
             environments[name] = self._patterns(file, patterns, ("environments", name), "environment", PathGlob)
         plain = self._patterns(file, top["plain"], ("plain",), "plain", PathGlob) if "plain" in top else None
-        roots, values = self._render(file, top.get("render", {}))
+        roots, values, isolated = self._render(file, top.get("render", {}))
         scoped = file.texts(top.get("cluster_scoped", []), ("cluster_scoped",), "cluster_scoped")
         layout = layout._replace(
             environments={name: one for name, one in environments.items() if one is not None},
             plain=plain,
             roots=roots,
             values=values,
+            isolated=isolated,
         )
         identity, checks = self._identity(file, top.get("identity", {})), self._checks(file, top.get("checks", {}))
         self.settings = Settings(identity, layout, frozenset(scoped), checks)
@@ -364,8 +365,8 @@ class _Load:
         return Identity(commits, tuple(file.texts(services, ("identity", "services"), "services")))
 
     @staticmethod
-    def _render(file: _File, value: Value) -> tuple[tuple[str, ...], dict[str, tuple[tuple[str, ...], ...]]]:
-        parts = file.mapping(value, ("render",), ("roots", "charts"), "render")
+    def _render(file: _File, value: Value) -> tuple[tuple[str, ...], dict[str, tuple[tuple[str, ...], ...]], bool]:
+        parts = file.mapping(value, ("render",), ("roots", "charts", "network_namespace"), "render")
         roots = tuple(one.strip("/") for one in file.texts(parts.get("roots", []), ("render", "roots"), "roots"))
         charts: dict[str, tuple[tuple[str, ...], ...]] = {}
         raw = parts.get("charts", {})
@@ -376,7 +377,9 @@ class _Load:
             at: Path = ("render", "charts", chart)
             found = [tuple(file.texts(item, path, "values files")) for item, path in file.items(sets, at, f"{chart}")]
             charts[str(chart).strip("/")] = tuple(found) or ((),)
-        return roots, charts
+        wanted = parts.get("network_namespace", "preferred")
+        how = file.one_of(wanted, ("render", "network_namespace"), ("required", "preferred"), "network_namespace")
+        return roots, charts, how == "required"
 
     # -- rules --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from typing import Any
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _chain
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _text as text
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    INFO,
+    SURROUNDINGS,
     IdentityError,
     PolicyError,
     Request,
@@ -169,7 +171,15 @@ def replay(record: Mapping[str, Any], repository: str | os.PathLike[str]) -> lis
         now=_time(str(verdict.get("now", ""))),
         teams=ReplayedTeams(record.get("teams", {})),
     )
-    return list(_differences("", verdict, text.plain(again.to_json())))
+    return list(_differences("", _anywhere(verdict), _anywhere(text.plain(again.to_json()))))
+
+
+def _anywhere(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """A verdict without what it says of the system on which it was made."""
+    said = [
+        one for one in verdict.get("findings", ()) if (one.get("rule"), one.get("severity")) != (SURROUNDINGS, INFO)
+    ]
+    return {**verdict, "findings": said}
 
 
 def _time(stamp: str) -> datetime:

@@ -26,6 +26,9 @@ from ansible_collections.weft.platform.plugins.module_utils._change import (
 #: Severities of a finding. Only "prohibit" stands in the way of a merge.
 PROHIBIT, WARN, INFO = "prohibit", "warn", "info"
 
+#: Name, in place of a rule's, of an "info" about the system on which it was judged; a replay elsewhere may differ.
+SURROUNDINGS = "surroundings"
+
 #: Kinds of a finding.
 INVALID = "invalid"  # the change is not a valid one (YAML, schema, upgrade path, duplicate object)
 NOT_PERMITTED = "not-permitted"  # valid, but not by these people
@@ -470,7 +473,9 @@ class Rendered(NamedTuple):
     objects  the objects; origins are the source file where it can be told, else the directory's kustomization.yaml
              or Chart.yaml with line 0
     files    every path of the tree that went in, so that a change to one of them is known to be judged
+    isolated whether the program had a network namespace of its own, with nobody on it
     """
 
     objects: tuple[ObjectAt, ...]
     files: tuple[str, ...]
+    isolated: bool = True

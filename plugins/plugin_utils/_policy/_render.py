@@ -53,7 +53,13 @@ _CHART_FOLDERS = ("templates/", "crds/", "charts/")
 
 
 def render(
-    tree: Tree, directory: str, how: str, limits: Limits, deadline: float, values: Sequence[str] = ()
+    tree: Tree,
+    directory: str,
+    how: str,
+    limits: Limits,
+    deadline: float,
+    values: Sequence[str] = (),
+    isolated: bool = False,
 ) -> Rendered:
     """Render a directory of a tree.
 
@@ -64,16 +70,24 @@ def render(
         limits: bounds on files and objects.
         deadline: time.monotonic() at which to give up.
         values: paths in the tree of values files, for Helm, later ones over earlier ones.
+        isolated: render in a network namespace of its own, or not at all.
 
     Raises:
         RenderError: the program is missing or fails, or what goes in or comes out cannot be used.
     """
     where = directory or "the top of the repository"
+    own = _process.has_own_network()
+    if isolated and not own:
+        raise RenderError(
+            f"{where}: policy/settings.yml wants it rendered in a network namespace of its own, and this system "
+            "lets the policy manager make none (unshare --net of util-linux)"
+        )
     try:
         with _process.private_folder() as folder:
             stage = _Stage(tree, os.path.join(folder, "tree"), limits)
             renderer = {"kustomize": _kustomize, "helm": _helm}[how]
-            return renderer(stage, directory, min(deadline, time.monotonic() + MAX_SECONDS), tuple(values))
+            made = renderer(stage, directory, min(deadline, time.monotonic() + MAX_SECONDS), tuple(values))
+            return made._replace(isolated=own)
     except RenderError as error:
         raise RenderError(f"{where}: {error}") from error
     except (_process.ProcessError, GitError, OSError) as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -34,8 +35,10 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side, link_target
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     ERROR,
+    INFO,
     INVALID,
     PROHIBIT,
+    SURROUNDINGS,
     WARN,
     Entry,
     Finding,
@@ -192,17 +195,17 @@ def understand(
     names = frozenset(environments_of((before, after), layout))
     run = _Run(before, after, differences, layout._replace(names=names), limits, deadline)
     run.inventories()
-    run.rendered(renderer or _renderer)
+    run.rendered(renderer or partial(_renderer, layout.isolated))
     run.files()
     return run.result()
 
 
 def _renderer(
-    tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
+    isolated: bool, tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
 ) -> Rendered:
     # Renderers are costly to import and rarely wanted.
     module = import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")
-    rendered: Rendered = module.render(tree, directory, how, limits, deadline, values)
+    rendered: Rendered = module.render(tree, directory, how, limits, deadline, values, isolated)
     return rendered
 
 
@@ -311,6 +314,10 @@ class _Run:
                 f"{root.scope} could not be rendered as it is now ({outcome.errors[0]}); all of it counts as added"
             )
             self.findings.append(Finding("render", WARN, INVALID, message, origin=place, new=False))
+        if any(side is not None and not side.isolated for side in (outcome.before, outcome.after)):
+            message = f"{root.how} ran without a network namespace of its own, which this system does not let it have"
+            remedy = "Judge where `unshare --net` works; render.network_namespace in policy/settings.yml can demand it."
+            self.findings.append(Finding(SURROUNDINGS, INFO, INVALID, message, remedy=remedy))
         for files, side in zip(self.inputs, (outcome.before, outcome.after)):
             files |= set(side.files) if side is not None and root.how == _roots.KUSTOMIZE else set()
         both = {path for side in (outcome.before, outcome.after) if side is not None for path in side.files}

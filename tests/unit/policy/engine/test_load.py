@@ -186,7 +186,8 @@ def test_what_is_read_of_everything() -> None:
         roles=ROLES + "owners: {all: [ops, 'user:olga']}\nteams: {shop: [mona]}\npeople: {mona: M@example.org}\n",
         settings=(
             "identity: {commits: signed, services: [bot]}\ninventories: {directory: /inv/, base: all}\n"
-            "environments: {prod: 'p/**'}\nplain: 'docs/**'\nrender: {roots: [/k/], charts: {c/: [[v.yaml]]}}\n"
+            "environments: {prod: 'p/**'}\nplain: 'docs/**'\n"
+            "render: {roots: [/k/], charts: {c/: [[v.yaml]]}, network_namespace: required}\n"
             "cluster_scoped: Tenant\nchecks: {schema: off, upgrade: warn}\n"
         ),
     )
@@ -194,6 +195,7 @@ def test_what_is_read_of_everything() -> None:
     assert (found.teams, found.people) == ({"shop": ("mona",)}, {"mona": ("M@example.org",)})
     settings, layout = found.settings, found.settings.layout
     assert settings.identity == ("signed", ("bot",)) and settings.cluster_scoped == {"Tenant"}
+    assert layout.isolated and not load().settings.layout.isolated
     assert (layout.inventories, layout.base, layout.roots, layout.values) == (
         "inv",
         "all",

@@ -40,6 +40,7 @@ GOOD = {
         "{environments: {prod: 'clusters/prod/**'}, plain: ['docs/**'], cluster_scoped: [Tenant]}",
         "checks: {schema: off, variables: 'off', upgrade: warn, immutable: prohibit, duplicate-object: warn}",
         "{inventories: {directory: inv, base: all}, render: {roots: [k], charts: {c: [[v.yaml], [v.yaml, w.yaml]]}}}",
+        "render: {network_namespace: required}",
     ],
     "rules": [
         "rules: []",
@@ -87,6 +88,7 @@ BAD = {
         "checks: {schema: info}",
         "checks: [schema]",
         "render: {charts: []}",
+        "render: {network_namespace: off}",
         "inventories: {directory: ''}",
         "environments: {prod: {a: b}}",
     ],

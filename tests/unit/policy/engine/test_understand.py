@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _process
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import PathGlob, Patterns
@@ -396,6 +397,23 @@ class TestRendering:
         (finding,) = found.findings
         assert finding.kind == "error" and finding.prohibits and "overlays/prod" in finding.message
         assert {effect.subject.name for effect in found.effects if effect.reach == ""} == {"overlays/prod/broken"}
+
+    def test_what_was_rendered_with_a_network_is_said_once(self, repo: Any) -> None:
+        def open_to_all(*arguments: Any) -> Rendered:
+            return fake(*arguments)._replace(isolated=False)
+
+        change = {"base/web.yaml": deployment(image="b:2")}
+        assert not understood(repo, KUSTOMIZED, change, renderer=fake).findings
+        found = understood(repo, KUSTOMIZED, change, renderer=open_to_all)
+        (finding,) = set(found.findings)
+        assert (finding.rule, finding.severity) == ("surroundings", "info")
+        assert "kustomize ran without a network namespace of its own" in finding.message
+
+    def test_the_settings_can_demand_that_there_is_no_network(self, repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_process, "_alone", lambda: ())
+        found = understood(repo, KUSTOMIZED, {"base/web.yaml": deployment(image="b:2")}, Layout(isolated=True))
+        assert len(found.findings) == 2 and all(one.kind == "error" and one.prohibits for one in found.findings)
+        assert "network namespace of its own" in found.findings[0].message
 
     def test_mending_what_failed_counts_everything_as_added(self, repo: Any) -> None:
         found = understood(

@@ -98,6 +98,12 @@ def test_a_change_after_the_fact_makes_the_replay_differ(walked: tuple[Path, lis
 
     [record] = _chain.records(str(walked[0].parent / "decisions.jsonl"))
     assert _log.replay(record, walked[0]) == []
+    # where it is judged again may differ, and is told beside the verdict
+    elsewhere = {"rule": "surroundings", "severity": "info", "kind": "invalid", "message": "m"}
+    moved = {**record["verdict"], "findings": [*record["verdict"]["findings"], elsewhere]}
+    assert _log.replay({**record, "verdict": moved, "verdict_digest": _chain.digest_of(moved)}, walked[0]) == []
+    moved["findings"][-1] = {**elsewhere, "severity": "warn"}
+    assert _log.replay({**record, "verdict": moved, "verdict_digest": _chain.digest_of(moved)}, walked[0]) != []
     forged = {**record, "verdict": {**record["verdict"], "permitted": True}}
     with pytest.raises(PolicyError, match="does not fit the digest"):
         _log.replay(forged, walked[0])
