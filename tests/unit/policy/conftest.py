@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import build
+from tests.tools import build, need
 
 
 def _tool(name: str) -> Path:
     """A program at its pinned version: from the cache, else built."""
     found = build.cached(name)
     if found is None and shutil.which("go") is None:
-        pytest.skip(f"{name} is not in the cache, and there is no Go to build it with")
+        need.missing(f"{name} is not in the cache, and there is no Go to build it with")
     return found or build.tool(name)
 
 

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _process, _render
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Limits, Rendered, RenderError
 
+from tests.tools import need
 from tests.unit.policy.content.content_jobs import Files
 
 BASE = {
@@ -291,7 +292,7 @@ def test_memory_is_limited(tmp_path: Any) -> None:
 
 def test_there_is_no_network(tmp_path: Any) -> None:
     if not _process.has_own_network():
-        pytest.skip("this kernel lets this user make no network namespace")
+        need.missing("this kernel lets this user make no network namespace")
     interfaces = run("cat /proc/net/dev", tmp_path).output.decode().splitlines()[2:]
     assert [line.split(":")[0].strip() for line in interfaces] in (["lo"], ["lo", "sit0"], ["lo", "tunl0", "sit0"])
     assert run("cat /proc/net/route", tmp_path).output.count(b"\n") <= 1
@@ -304,3 +305,39 @@ def test_a_program_that_cannot_be_started_is_an_error(tmp_path: Any) -> None:
     with pytest.raises(_process.ProcessError, match=r"cannot be started|exit"):
         done = _process.run([str(tmp_path / "text")], str(tmp_path), time.monotonic() + 5)
         raise _process.ProcessError(f"exit {done.code}")  # started by unshare, which then cannot run it
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_program_without_a_network_of_its_own_is_told_of_or_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    chart = {
+        "charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+        "charts/web/templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+    }
+    monkeypatch.setattr(_process, "_alone", lambda: ())
+    assert not rendered(chart, "charts/web", "helm").isolated
+    with pytest.raises(RenderError, match=r"charts/web: policy/settings\.yml wants it rendered in a network namespace"):
+        rendered(chart, "charts/web", "helm", isolated=True)
+    monkeypatch.setattr(_process, "_alone", lambda: ("/usr/bin/env", "--"))
+    assert rendered(chart, "charts/web", "helm", isolated=True).isolated
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, False),
+        ({"CI": "true"}, True),
+        ({"CI": "false"}, False),
+        ({"WEFT_REQUIRE_TOOLS": "1"}, True),
+        ({"CI": "true", "WEFT_REQUIRE_TOOLS": "0"}, False),
+    ],
+)
+def test_in_ci_a_missing_tool_fails_its_test(
+    variables: dict[str, str], wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert need.everything(variables) is wanted
+    for name in ("CI", "WEFT_REQUIRE_TOOLS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(pytest.fail.Exception if wanted else pytest.skip.Exception, match="no-such-program"):
+        need.programs("sh", "no-such-program")

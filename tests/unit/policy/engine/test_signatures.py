@@ -17,9 +17,7 @@ import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._judge import judge
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, Request, Verdict
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("gpg", "ssh-keygen"))), reason="needs gpg and ssh-keygen, which make the keys"
-)
+from tests.tools import need
 
 POLICY = {
     "policy/roles.yml": "roles: {all: {members: ['user:olga', 'user:mona']}, chiefs: {members: ['user:olga']}}\n"
@@ -48,8 +46,13 @@ def run(*command: str, where: Path, data: bytes = b"", **environment: str) -> st
     return done.stdout.decode()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _programs() -> None:
+    need.programs("gpg", "ssh-keygen")  # which make the keys
+
+
 @pytest.fixture(scope="module")
-def keys() -> Iterator[Keys]:
+def keys(_programs: None) -> Iterator[Keys]:
     """Two people's keys of both kinds. gpg's sockets want a short path."""
     home = Path(tempfile.mkdtemp(prefix="weft"))
     home.chmod(0o700)
