@@ -42,7 +42,8 @@ PASSWORD_HASH_ALGO = pbkdf2$1$50
 [service]
 DISABLE_REGISTRATION = true
 [actions]
-ENABLED = false
+# for secrets; there is no runner
+ENABLED = true
 [indexer]
 ISSUE_INDEXER_TYPE = db
 [cron]

@@ -4,45 +4,24 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.weft.platform.plugins.plugin_utils._policy import _model, _tasks
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _tasks
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError
 
-ROOT = Path(__file__).resolve().parents[4]
-IMPORT_ROOT = Path(_model.__file__).parents[6]
+from tests.unit.policy.surroundings import policy_page
+
 VERSION = "inventories/prod/group_vars/cluster.yml"
-
-
-def environment() -> dict[str, str]:
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    people = {f"GIT_{who}_{what}": "olga@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    return {**plain, **people, "GIT_CONFIG_GLOBAL": os.devnull, "PYTHONPATH": str(IMPORT_ROOT)}
 
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The repository that the page makes, and what each of its blocks printed."""
-    text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"<!-- walk -->\n```sh\n(.*?)```", text, re.DOTALL)
     top = tmp_path_factory.mktemp("walk")
-    policy = f"{sys.executable} -m ansible_collections.weft.platform.plugins.plugin_utils._policy"
-    said = []
-    for number, block in enumerate(blocks):
-        script = f'weft-policy() {{ code=0; {policy} "$@" || code=$?; echo "exit code $code"; }}\n{block}'
-        where = top if number == 0 else top / "site"
-        done = subprocess.run(
-            ["bash", "-e", "-c", script], cwd=where, env=environment(), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
-        said.append(done.stdout + done.stderr)
+    said = [policy_page.walk(one, top if at == 0 else top / "site") for at, one in enumerate(policy_page.blocks())]
     return top / "site", said
 
 
@@ -112,7 +91,7 @@ def test_a_change_after_the_fact_makes_the_replay_differ(walked: tuple[Path, lis
 
 
 def test_the_hooks_defaults_are_those_of_its_argument_spec() -> None:
-    role = ROOT / "roles" / "policy_hook"
+    role = policy_page.ROOT / "roles" / "policy_hook"
     specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
     options = specs["argument_specs"]["main"]["options"]
     defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text(encoding="utf-8"))
