@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright: the weft.platform authors
-"""The templates of docs/ci: their commands are ours, their pins are those that are tested, and what they want of a forge
-is what docs/policy.md says to give it."""
+"""The templates of docs/ci: their commands are ours, their pins are tested, and what they want of a forge is what
+docs/policy.md says to give it."""
 
 from __future__ import annotations
 
