@@ -4,6 +4,8 @@
 CONTROL_PLANES ?= 3
 WORKERS ?= 2
 PYTHON ?= python3
+# For each of eleven targets.
+FUZZ_SECONDS ?= 2
 
 # Both are kept in the cache folder and made when they are missing; nothing is installed for the whole user.
 ENVIRONMENT = $(shell $(PYTHON) -m tests.machines.environment requirements-dev.txt || echo /nonexistent)
@@ -28,7 +30,7 @@ clean-cache:  ## Remove downloads and builds as well
 	@$(PYTHON) -m tests.machines.quickstart --clean-cache
 
 .PHONY: test
-test: lint types sanity package unit molecule scenarios  ## Lint, types, sanity, packaging, unit tests, Molecule, and the scenarios on container machines
+test: lint types sanity package unit fuzz molecule scenarios  ## Lint, types, sanity, packaging, unit tests, fuzzing, Molecule, and the scenarios on container machines
 
 .PHONY: lint
 lint: export ANSIBLE_COLLECTIONS_PATH = $(COLLECTIONS)
@@ -79,6 +81,11 @@ sanity:  ## Ansible's own checks of the collection, built and installed
 .PHONY: unit
 unit:  ## Unit tests: no network, no root
 	@$(ENVIRONMENT)/bin/python -m pytest tests/unit -q --numprocesses 2
+
+.PHONY: fuzz
+fuzz: export PYTHONPATH = $(COLLECTIONS)
+fuzz:  ## Inputs made at random for the policy manager's parsers, bounded in time (FUZZ_SECONDS=2)
+	@$(ENVIRONMENT)/bin/python -m tests.fuzz.policy --seconds $(FUZZ_SECONDS)
 
 .PHONY: molecule
 molecule: export ANSIBLE_COLLECTIONS_PATH = $(COLLECTIONS)
