@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,14 @@ def organisation(server: Gitea) -> str:
 
 def merge(server: Gitea) -> int:
     """Merge the page's pull request once the forge has found out whether it could; the status of its answer."""
+    where = f"{server.api_url}/{SITE}/pulls/1/merge"
+    headers = {"Authorization": f"token {server.tokens['olga']}"}
     for _try in range(200):
-        answer = requests.post(
-            f"{server.api_url}/{SITE}/pulls/1/merge",
-            json={"Do": "merge"},
-            headers={"Authorization": f"token {server.tokens['olga']}"},
-            timeout=60,
-        )
+        answer = requests.post(where, json={"Do": "merge"}, headers=headers, timeout=60)
         if "try again later" not in answer.text:
-            break
-    return int(answer.status_code)
+            return answer.status_code
+        time.sleep(0.1)
+    raise AssertionError("the forge does not find out whether the pull request could be merged")
 
 
 def test_the_pages_commands_protect_the_branch(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

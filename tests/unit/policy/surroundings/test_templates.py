@@ -95,7 +95,7 @@ def test_libraries_are_pinned_as_they_are_tested(template: Path) -> None:
     assert set(wanted) == {"ansible-core", "PyYAML", LIBRARIES[template.stem]}
     assert wanted == {name: known[name] for name in wanted}
     page = pins(PAGE.read_text(encoding="utf-8"))
-    assert page == {name: known[name] for name in ("ansible-core", "PyYAML")}
+    assert page == {name: known[name] for name in ("ansible-core", "PyYAML", "requests")}
 
 
 @every_template
