@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._content imp
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import MAYBE, NO
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import MAYBE, lookup
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     ERROR,
     INFO,
@@ -28,7 +29,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     ObjectAt,
     PolicyError,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import labels_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import identity, labels_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
     OFF,
     Exempt,
@@ -68,17 +69,24 @@ class _Task(NamedTuple):
 
 
 def check(
-    policy: Policy, objects: Sequence[Object], moved: Sequence[Object], trees: Trees, now: datetime
+    policy: Policy,
+    objects: Sequence[Object],
+    moved: Sequence[Object],
+    trees: Trees,
+    now: datetime,
+    unread: Sequence[Effect] = (),
 ) -> list[Finding]:
     """What the content rules, and the schemas, say of the objects that change.
 
     What only moves is looked at by the rules that begin to be about it.
+    What may bring objects that cannot be seen (`unread`) prohibits where a rule may be about them.
     A check that raises, gives up or answers with nonsense prohibits.
     """
     tasks = _Tasks(policy, trees, now)
     tasks.schema(objects)
     for rule in policy.rules:
         tasks.rule(rule, (*objects, *moved))
+        tasks.unread(rule, unread)
     return [*tasks.notes, *_run(tasks.tasks)]
 
 
@@ -117,6 +125,23 @@ class _Tasks:
                 chosen.append((each._replace(pair=each.pair._replace(before=before)), now))
             self._add(require.check, require.params, chosen, rule, rule.name, rule.severity)
 
+    def unread(self, rule: Rule, effects: Sequence[Effect]) -> None:
+        """An error for what may bring objects that a rule is about and that cannot be looked at."""
+        scoped = self.policy.settings.cluster_scoped
+        for effect in effects:
+            angles = views(effect, False)
+            meant = not rule.selectors or any(
+                own.meets(view, True, scoped) for own in rule.selectors for view in angles
+            )
+            if not meant or self._exempt(rule, effect) is not None:
+                continue
+            if any(one.selector.meets(view, True, scoped) for one in rule.requires for view in angles):
+                origin = effect.changes[0].origin
+                message = "what it brings cannot be looked at: it is a submodule, or a link to a directory"
+                remedy = "Put files there, or name it in `plain` of policy/settings.yml if it holds no objects."
+                found = Finding(rule.name, rule.severity, ERROR, message, remedy=remedy, origin=origin)
+                self.notes.append(found._replace(subject=effect.subject))
+
     def _stance(self, rule: Rule, selector: Selector, one: Object) -> _See | Exempt | None:
         """What a rule has to do with an object: it sees it so, makes an exception of it, or is not about it (None)."""
         if one.pair.after is None:
@@ -128,20 +153,29 @@ class _Tasks:
         """How a rule sees an object, whatever its exceptions; None when it is not about it."""
         angles = views(one.effect, False)
         scoped = self.policy.settings.cluster_scoped
-        if rule.selectors and not any(own.meets(view, True, scoped) for own in rule.selectors for view in angles):
-            return None
-        if any(selector.meets(view, True, scoped) for view in angles):
+
+        def meets(own: Selector) -> bool:
+            return any(own.meets(view, True, scoped) for view in angles)
+
+        itself = not rule.selectors or any(meets(own) for own in rule.selectors)
+        if itself and meets(selector):
             return lambda at: at
-        if selector.object is None:
-            return None
-        others = selector._replace(object=None)
-        made = _pod_in(one.pair.after) if any(others.meets(view, True, scoped) for view in angles) else None
+        made = _pod_in(one.pair.after)
         if made is None:
             return None
         namespace, _, name = one.effect.subject.name.rpartition("/")
         labels = dict(labels_of(made.object))
-        means = selector.object.means("Pod", "", namespace, name, labels, scoped)
-        return _pod_in if means >= MAYBE else None
+
+        def means_pod(own: Selector) -> bool:
+            if not meets(own._replace(object=None)):
+                return False
+            return own.object is None or own.object.means("Pod", "", namespace, name, labels, scoped) >= MAYBE
+
+        if not itself and not any(means_pod(own) for own in rule.selectors):
+            return None
+        if means_pod(selector):
+            return _pod_in
+        return (lambda at: at) if meets(selector) else None
 
     def _exempt(self, rule: Rule, effect: Effect) -> Exempt | None:
         scoped = self.policy.settings.cluster_scoped
@@ -286,22 +320,50 @@ def _run(tasks: Sequence[_Task]) -> list[Finding]:
 
 
 def _told_apart(tasks: Sequence[_Task], answers: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """The head's findings; those that the base has too are old, and prohibit only where a rule says so."""
-    known: dict[tuple[str, ...], int] = {}
+    """The head's findings; those that the base has too are old, and prohibit only where a rule says so.
+
+    Old is what is said of the same value: a message need not show that its field got worse.
+    """
+    known: dict[tuple[str, ...], list[frozenset[str]]] = {}
     for task, findings in zip(tasks, answers):
         if task.job.context.side == "base":
+            values = _values(task.job)
             for finding in findings:
-                known[finding.key] = known.get(finding.key, NO) + 1
+                known.setdefault(finding.key, []).append(values(finding))
     out = []
     for task, findings in zip(tasks, answers):
         if task.job.context.side == "base":
             continue
+        values = _values(task.job)
         for finding in findings:
-            is_old = known.get(finding.key, 0) > 0 and finding.kind != ERROR
-            if is_old:
-                known[finding.key] -= 1
+            before, now = known.get(finding.key, []), values(finding)
+            found = next((at for at, was in enumerate(before) if now <= was), None)
+            is_old = found is not None and finding.kind != ERROR
+            if found is not None and is_old:
+                del before[found]
             out.append(aged(finding, is_old, task.rule is not None and task.rule.existing))
     return out
+
+
+def _values(job: Job) -> Callable[[Finding], frozenset[str]]:
+    """Gives what stands at a finding's field, in every object that is called so.
+
+    Of a finding without a field (as Rego's are, unless they name one) nothing: its message is all that it says, and
+    the whole object would make a new fault of every other change to it.
+    """
+    objects: dict[tuple[str, str, str], list[ObjectAt]] = {}
+    for at in job.objects:
+        objects.setdefault(identity(at), []).append(at)
+
+    def values(finding: Finding) -> frozenset[str]:
+        subject = finding.subject
+        if subject is None or not finding.field:
+            return frozenset()
+        named = objects.get((subject.scope, subject.type, subject.name), ())
+        found = (lookup(at.object, finding.field) for at in named)
+        return frozenset(json.dumps(value, sort_keys=True, default=str) for value in found)
+
+    return values
 
 
 def aged(finding: Finding, is_old: bool, counts: bool) -> Finding:

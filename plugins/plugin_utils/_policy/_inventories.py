@@ -118,24 +118,7 @@ class Side:
 
     def follow(self, path: str) -> str:
         """Where a path leads when links inside the tree are followed; "" when out of it, nowhere, or in a circle."""
-        for _ in range(40):
-            at = ""
-            link = ""
-            for name in path.split("/"):
-                at = f"{at}/{name}" if at else name
-                entry = self.tree.entry(at)
-                if entry is None:
-                    return ""
-                if entry.mode == LINK:
-                    link = at
-                    break
-            if not link:
-                return path
-            target = link_target(self.tree, link)
-            if not target:
-                return ""
-            path = target + path[len(link) :]
-        return ""
+        return follow(self.tree, path)
 
     def variable_files(self, source: str, kind: str, name: str) -> list[str]:
         """The files of a group's or host's variables in the order Ansible reads them (DataLoader.find_vars_files)."""
@@ -473,6 +456,28 @@ def _is_address(text: str) -> bool:
         return bool(ipaddress.ip_address(text))
     except ValueError:
         return False
+
+
+def follow(tree: Files, path: str) -> str:
+    """Where a path leads when links inside the tree are followed; "" when out of it, nowhere, or in a circle."""
+    for _ in range(40):
+        at = ""
+        link = ""
+        for name in path.split("/"):
+            at = f"{at}/{name}" if at else name
+            entry = tree.entry(at)
+            if entry is None:
+                return ""
+            if entry.mode == LINK:
+                link = at
+                break
+        if not link:
+            return path
+        target = link_target(tree, link)
+        if not target:
+            return ""
+        path = target + path[len(link) :]
+    return ""
 
 
 def link_target(tree: Files, path: str) -> str:

@@ -261,7 +261,7 @@ class _Run:
             how = policy.settings.check(finding.rule)
             self.findings += [_aged(finding._replace(severity=how))] if how != OFF else []
         trees = _content_rules.Trees(merge.before, merge.after, sides, found.manifests, self.limits, self.deadline)
-        self.findings += _content_rules.check(policy, found.objects, found.moved, trees, self.now)
+        self.findings += _content_rules.check(policy, found.objects, found.moved, trees, self.now, found.unread)
 
     def _policy(self, policy: Policy, merge: Merge) -> None:
         """What the change does to the policy itself."""

@@ -31,6 +31,10 @@ _SECRET = re.compile(r"passw(or)?d|passphrase|private_?key|credential|(^|_|-)(to
 _DISGUISE = re.compile(rb'\0|\\[^"\\/bfnrt]')
 
 
+#: What every kind of object may have at its top.
+_TOP = frozenset(["apiVersion", "kind", "metadata", "spec", "status"])
+
+
 class Parsed(NamedTuple):
     """What a file holds.
 
@@ -76,6 +80,21 @@ def is_object(value: Any) -> bool:
         return False
     metadata = value.get("metadata")
     return isinstance(metadata, dict) and any(metadata.get(key) for key in ("name", "generateName"))
+
+
+def is_more(obj: Mapping[str, Any]) -> bool:
+    """Whether an object has fields at its top that no Kubernetes object of its kind has: it may be there for others.
+
+    Custom resources have `spec` and `status`; what further fields one has at its top is not known here.
+    """
+    more = obj.keys() - _TOP
+    if not more:
+        return False
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _schema  # few objects ask for it
+
+    version = str(obj["apiVersion"])
+    found = _schema.schemas().kind(f"{version if '/' in version else f'/{version}'}/{obj['kind']}")
+    return found is None or not more <= found[0].fields.keys()
 
 
 def parse(data: bytes, file: str, scope: str, limits: _yaml.Limits = _yaml.LIMITS) -> Parsed:

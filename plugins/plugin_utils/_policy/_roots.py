@@ -28,6 +28,10 @@ KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 CHART = "Chart.yaml"
 KUSTOMIZE, HELM = "kustomize", "helm"
 
+#: What of a chart Helm makes objects of, or takes values from; charts in its charts/ are charts themselves.
+_CHART_FILES = (CHART, "Chart.lock", "values.yaml", "values.schema.json")
+_CHART_FOLDERS = ("templates/", "crds/")
+
 #: Keys of a kustomization whose items may be directories with kustomizations of their own.
 _REFERENCES = ("resources", "bases", "components", "crds", "generators", "transformers", "validators")
 
@@ -36,11 +40,15 @@ Renderer = Callable[[Files, str, str, Limits, float, tuple[str, ...]], Rendered]
 
 
 class Root(NamedTuple):
-    """Something to render: a directory, by Kustomize or by Helm with these values files."""
+    """Something to render: a directory, by Kustomize or by Helm with these values files.
+
+    new  it was there before, but only as a part of something else: by itself, all that it makes is added
+    """
 
     directory: str
     how: str
     values: tuple[str, ...] = ()
+    new: bool = False
 
     @property
     def scope(self) -> str:
@@ -60,19 +68,43 @@ class Outcome(NamedTuple):
 def find(before: Files, after: Files, changed: Collection[str], layout: Layout) -> list[Root]:
     """What a change makes render anew, sorted."""
     directories = {directory for path in changed for directory in _above(path)}
-    charts = {one for one in directories if any(CHART in tree.names(one) for tree in (before, after))}
+    charts = {one for one in directories if any(is_chart(tree, one) for tree in (before, after))}
     charts |= {
         chart for chart, sets in layout.values.items() if any(path in changed for values in sets for path in values)
     }
+    for chart in [one for one in charts if is_chart(before, one) != is_chart(after, one)]:
+        inside = join(chart, "charts")  # what was a part may now stand for itself
+        charts |= {join(inside, name) for tree in (before, after) for name in tree.names(inside)}
     out = [
-        Root(chart, HELM, tuple(values))
+        Root(chart, HELM, tuple(values), is_chart(before, chart) and not _is_whole_chart(before, chart))
         for chart in charts
-        if not any(chart.startswith(f"{above}/") for above in charts)  # a chart in a chart is part of it
+        if any(_is_whole_chart(tree, chart) for tree in (before, after))
         for values in layout.values.get(chart, ((),))
     ]
     if any(_kustomization(tree, one) for one in directories for tree in (before, after)):
-        out += [Root(directory, KUSTOMIZE) for directory in _kustomized(before, after, directories, layout)]
+        out += _kustomized(before, after, directories, layout)
     return sorted(out)
+
+
+def join(directory: str, name: str) -> str:
+    """The path of a name in a directory, "" being the top."""
+    return f"{directory}/{name}" if directory else name
+
+
+def is_chart(tree: Files, directory: str) -> bool:
+    """Whether a directory is a Helm chart."""
+    return CHART in tree.names(directory)
+
+
+def _is_whole_chart(tree: Files, chart: str) -> bool:
+    """Whether a directory is a chart and no part of another one, as charts in its folder charts/ are.
+
+    Names that begin with "." or "_" are none to Helm (its chart loader).
+    """
+    folder, _, name = chart.rpartition("/")
+    above, _, last = folder.rpartition("/")
+    part = last == "charts" and not name.startswith((".", "_")) and is_chart(tree, above)
+    return is_chart(tree, chart) and not part
 
 
 def _above(path: str) -> Iterator[str]:
@@ -88,14 +120,25 @@ def _kustomization(tree: Files, directory: str) -> str:
 
 
 def is_input(tree: Files, path: str) -> bool:
-    """Whether a file lies where Kustomize or Helm may take it in."""
-    return any(CHART in tree.names(one) or _kustomization(tree, one) for one in _above(path))
+    """Whether a file lies where Kustomize may take it in, or is one that Helm makes objects of."""
+    return is_of_chart(tree, path) or any(_kustomization(tree, one) for one in _above(path))
 
 
-def _kustomized(before: Files, after: Files, directories: set[str], layout: Layout) -> set[str]:
+def is_of_chart(tree: Files, path: str) -> bool:
+    """Whether a file is one that Helm makes objects of; whatever else lies in a chart is a file like any other."""
+    inside = ((one, path[len(one) + 1 :] if one else path) for one in _above(path))
+    return any(
+        (name in _CHART_FILES or name.startswith(_CHART_FOLDERS)) and is_chart(tree, one) for one, name in inside
+    )
+
+
+def _kustomized(before: Files, after: Files, directories: set[str], layout: Layout) -> list[Root]:
     graphs = [references(tree) for tree in (before, after)]
     known = graphs[0].keys() | graphs[1].keys()
     affected = directories & known
+    referenced = [{one for used in graph.values() for one in used} for graph in graphs]
+    # What another kustomization built on and none does any more was never judged by itself.
+    fresh = {one for one in (graphs[0].keys() & referenced[0]) - set(layout.roots) if one in graphs[1]} - referenced[1]
     users: dict[str, set[str]] = {}
     for graph in graphs:
         for user, used in graph.items():
@@ -107,7 +150,7 @@ def _kustomized(before: Files, after: Files, directories: set[str], layout: Layo
         affected |= more
         todo += more
     # A root on one side is rendered on both, or it would seem to go when somebody begins to build on it.
-    referenced = [{one for used in graph.values() for one in used} for graph in graphs]
+    affected |= fresh
     roots = {
         one
         for one in affected
@@ -120,7 +163,8 @@ def _kustomized(before: Files, after: Files, directories: set[str], layout: Layo
         more = {one for graph in graphs for one in graph.get(at, ())} - reached
         reached |= more
         todo += more
-    return roots | (affected - reached)  # what is left builds on itself in a circle; rendering it will say so
+    roots |= affected - reached  # what is left builds on itself in a circle; rendering it will say so
+    return [Root(one, KUSTOMIZE, new=one in fresh) for one in roots]
 
 
 def references(tree: Files) -> dict[str, set[str]]:
@@ -171,10 +215,10 @@ def render(root: Root, before: Files, after: Files, limits: Limits, deadline: fl
     errors = []
     for tree in (before, after):
         present = (
-            _kustomization(tree, root.directory) if root.how == KUSTOMIZE else tree.entry(f"{root.directory}/{CHART}")
+            bool(_kustomization(tree, root.directory)) if root.how == KUSTOMIZE else is_chart(tree, root.directory)
         )
         rendered, error = None, ""
-        if present:
+        if present and not (root.new and tree is before):
             try:
                 rendered = _scoped(renderer(tree, root.directory, root.how, limits, deadline, root.values), root.scope)
             except RenderError as problem:

@@ -9,7 +9,7 @@ Effect on the path itself.  What was not understood is opaque: it may be anythin
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
     path_effect,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import (
+    DIRECTORY,
     LINK,
     SUBMODULE,
     YAML_SUFFIXES,
@@ -32,7 +33,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import 
     Files,
     TooLarge,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side, link_target
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side, follow, link_target
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     ERROR,
     INFO,
@@ -51,6 +52,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects imp
     Pair,
     Parsed,
     effect_of,
+    is_more,
     moved,
     pairs,
     parse,
@@ -65,6 +67,10 @@ _NOT_AN_INVENTORY = (
     *([".pyc", ".pyo", ".swp", ".bak", ".rpm", ".md", ".txt", ".rst", ".orig", ".ini", ".cfg", ".retry"]),
     *("~", "/lock.yml"),
 )
+
+
+#: Folders of a role whose YAML Ansible takes for its own (its documentation, "Roles").
+_ROLE_FOLDERS = frozenset(["tasks", "handlers", "vars", "defaults", "meta"])
 
 
 class Object(NamedTuple):
@@ -90,6 +96,7 @@ class Understanding(NamedTuple):
     environments  inventories that are touched
     layout        where things are, with the environments that there are
     manifests     reads objects on either side; what was read already is there
+    unread        of the effects, those that may bring objects which nobody has seen
     """
 
     effects: tuple[Effect, ...]
@@ -100,6 +107,7 @@ class Understanding(NamedTuple):
     environments: tuple[str, ...]
     layout: Layout
     manifests: Manifests
+    unread: tuple[Effect, ...] = ()
 
 
 class Manifests:
@@ -117,18 +125,24 @@ class Manifests:
         )
         self._parsed: dict[tuple[str, str], Parsed] = {}
 
-    def parsed(self, tree: Files, path: str) -> Parsed:
+    def parsed(self, tree: Files, path: str, written: str = "") -> Parsed:
         """What the file at `path` holds.
+
+        Args:
+            tree: the files.
+            path: which file; its objects are placed there.
+            written: where its content is, when `path` is or goes through a link.
 
         Raises:
             _yaml.YamlError: it cannot be understood.
             TooLarge: it is larger than the limit.
             GitError: it is no plain file, or cannot be read.
         """
-        entry = tree.entry(path)
+        written = written or path
+        entry = tree.entry(written)
         key = (path, entry.oid if entry is not None else "")
         if key not in self._parsed:
-            self._parsed[key] = parse(tree.read(path), path, self.layout.environment(path), self.yaml_limits)
+            self._parsed[key] = parse(tree.read(written), path, self.layout.environment(path), self.yaml_limits)
         return self._parsed[key]
 
     def objects(self, tree: Files, path: str, words: Collection[bytes] = ()) -> Sequence[ObjectAt]:
@@ -231,10 +245,13 @@ class _Run:
         self.quiet: list[Quiet] = []
         self.findings: list[Finding] = []
         self.environments: list[str] = []
+        self.unread: list[Effect] = []
         self.done: set[str] = set()
         self.charts: list[str] = []
         #: Files that a rendering reads, before and after: their objects are those of the rendering.
         self.inputs: tuple[set[str], set[str]] = (set(), set())
+        #: Files that may be read otherwise than before though nothing in them changed.
+        self.turned: set[str] = set()
 
     def result(self) -> Understanding:
         return Understanding(
@@ -246,6 +263,7 @@ class _Run:
             tuple(self.environments),
             self.layout,
             self.manifests,
+            tuple(self.unread),
         )
 
     def _in_time(self) -> None:
@@ -264,16 +282,12 @@ class _Run:
         self.effects += result.effects
         self.quiet += result.quiet
         self.environments = result.environments
-        self.done |= {path for path in result.understood if not self._mode_changes(path)}
+        self.done |= {path for path in result.understood if not _mode_differs(self.differences[path])}
         known = {(origin.file, message) for origin, message in result.problems[1]}
         for origin, message in result.problems[0]:
             self._invalid("inventory", origin, message, new=(origin.file, message) not in known)
         for path in result.understood - self.done:
             self._path(path, opaque=False)
-
-    def _mode_changes(self, path: str) -> bool:
-        one = self.differences[path]
-        return one.before is not None and one.after is not None and one.before.mode != one.after.mode
 
     def _invalid(
         self, rule: str, origin: Origin, message: str, new: bool = True, remedy: str = "Mend the file."
@@ -318,8 +332,10 @@ class _Run:
             message = f"{root.how} ran without a network namespace of its own, which this system does not let it have"
             remedy = "Judge where `unshare --net` works; render.network_namespace in policy/settings.yml can demand it."
             self.findings.append(Finding(SURROUNDINGS, INFO, INVALID, message, remedy=remedy))
-        for files, side in zip(self.inputs, (outcome.before, outcome.after)):
-            files |= set(side.files) if side is not None and root.how == _roots.KUSTOMIZE else set()
+        if root.how == _roots.KUSTOMIZE:
+            for files, side in zip(self.inputs, (outcome.before, outcome.after)):
+                files |= set(side.files) if side is not None else set()
+                self.turned |= set(side.files) if side is not None and not outcome.errors[0] else set()
         both = {path for side in (outcome.before, outcome.after) if side is not None for path in side.files}
         causes = tuple(sorted(both & set(changed))) or (place.file,)
         environment = self.layout.environment(f"{root.directory}/x")
@@ -347,7 +363,7 @@ class _Run:
         before: list[ObjectAt] = []
         after: list[ObjectAt] = []
         left = sorted(self.differences.keys() - self.done)
-        wanted = dict.fromkeys(path for path in left if path.endswith(YAML_SUFFIXES) and self._is_read(path))
+        wanted = dict.fromkeys(path for path in left if self._is_read(path))
         for tree in self.trees:
             tree.ahead(wanted)
         for path in left:
@@ -363,26 +379,84 @@ class _Run:
                 self._path(path, opaque=True)
             elif path.startswith(f"{self.layout.inventories}/"):
                 self._path(path, opaque=self._may_be_an_inventory(path))
-            elif path.startswith(tuple(self.charts)):
-                self._path(path, opaque=False)  # with other values it may do other things than those rendered
+            elif self._is_below_a_chart(path):
+                self._path(path, opaque=False)
             elif not self._is_input(one):
                 self._path(path, opaque=_may_be_variables(path))
+        for one in self._read_anew():
+            self._in_time()
+            self._yaml(one, before, after)
         self._plain_objects(before, after)
 
     def _is_read(self, path: str) -> bool:
-        """Whether the content of a YAML file is looked at, and not only its path."""
-        elsewhere = (f"{self.layout.inventories}/", *self.charts)
-        return not (self._is_policy(path) or self._is_plain(path) or path.startswith(elsewhere))
+        """Whether a file holds YAML whose content is looked at, and not only its path."""
+        elsewhere = self._is_policy(path) or self._is_plain(path) or path.startswith(f"{self.layout.inventories}/")
+        return path.endswith(YAML_SUFFIXES) and not elsewhere
+
+    def _is_below_a_chart(self, path: str) -> bool:
+        """With other values a chart may do other things by a file than those rendered."""
+        return path.startswith(tuple(self.charts))
+
+    def _written(self, side: int, path: str) -> str:
+        """Where the content is that a YAML file is read with on a side; "" where there is none, or rendering reads it.
+
+        Links are followed: what applies the file follows them as well.
+        """
+        tree = self.trees[side]
+        if path in self.inputs[side] or _roots.is_of_chart(tree, path):
+            return ""
+        where = follow(tree, path)
+        entry = tree.entry(where) if where else None
+        return where if entry is not None and _is_file(entry) else ""
+
+    def _read_anew(self) -> Iterator[Difference]:
+        """YAML files that are read otherwise than before though their own entries are the same."""
+        for path in sorted({*self.turned, *self._of_charts(), *self._linked()} - self.differences.keys()):
+            if not self._is_read(path):
+                continue
+            found = [self._content(side, path) for side in (0, 1)]
+            if found[0] != found[1]:
+                yield Difference(path, *found)
+
+    def _content(self, side: int, path: str) -> Entry | None:
+        written = self._written(side, path)
+        entry = self.trees[side].entry(written) if written else None
+        return None if entry is None else entry._replace(path=path)
+
+    def _of_charts(self) -> Iterator[str]:
+        """The files of directories that begin or cease to be charts."""
+        for path, one in self.differences.items():
+            directory, _, name = path.rpartition("/")
+            if name == _roots.CHART and (one.before is None or one.after is None):
+                yield from (entry.path for tree in self.trees for entry in tree.walk(directory))
+
+    def _linked(self) -> Iterator[str]:
+        """YAML files that are links, or that lie behind a link to a directory where something changes."""
+        for tree in self.trees:
+            for link in (entry.path for entry in tree.walk() if entry.mode == LINK):
+                self._in_time()
+                if self._is_policy(link) or self._is_plain(link) or link.startswith(f"{self.layout.inventories}/"):
+                    continue
+                yield link
+                below = f"{follow(tree, link)}/"
+                yield from (link + path[len(below) - 1 :] for path in self.differences if path.startswith(below))
 
     def _is_input(self, one: Difference) -> bool:
         """Whether a file is only there to be rendered, on each side on which it is there: its effect is known."""
         sides = zip((one.before, one.after), self.inputs)
         known = all(one.path in files for entry, files in sides if entry is not None)
-        return known and not self._mode_changes(one.path)
+        return known and not _mode_differs(one)
 
     def _links(self, one: Difference) -> None:
         if one.after is not None and one.after.mode == LINK and not link_target(self.trees[1], one.path):
             self._invalid("link", Origin(one.path), "the link leads out of the repository")
+        if one.after is not None and not _is_file(one.after) and self._leads_to_files(one.after):
+            self.unread.append(self._path_effect(one.path, opaque=True))
+
+    def _leads_to_files(self, entry: Entry) -> bool:
+        """Whether a submodule, or a link to a directory: by it files are there that were not looked at there."""
+        found = self.trees[1].entry(follow(self.trees[1], entry.path)) if entry.mode == LINK else entry
+        return found is not None and found.mode in (DIRECTORY, SUBMODULE)
 
     def _may_be_an_inventory(self, path: str) -> bool:
         parts = path.removeprefix(f"{self.layout.inventories}/").split("/")
@@ -400,14 +474,15 @@ class _Run:
     def _yaml(self, one: Difference, before: list[ObjectAt], after: list[ObjectAt]) -> None:
         """Take a YAML file's objects, unless a rendering has them; what else is in it is an Effect on the path.
 
-        A side that is a link or a submodule has no objects.
+        So is what may be more than objects: a name and a kind in front do not take a file out of the hands of Ansible,
+        of a forge or of whatever else reads it.
         """
         odd = _is_odd(one)
         parsed: list[Parsed | None] = []
         problems: list[tuple[Origin, str] | None] = []
-        for entry, tree, inputs in zip((one.before, one.after), self.trees, self.inputs):
-            skip = entry is None or not _is_file(entry) or one.path in inputs
-            found, problem = (None, None) if skip else self._parse(tree, one.path)
+        for side, tree in enumerate(self.trees):
+            written = self._written(side, one.path)
+            found, problem = self._parse(tree, one.path, written) if written else (None, None)
             parsed.append(found)
             problems.append(problem)
         for found, into in zip(parsed, (before, after)):
@@ -420,14 +495,16 @@ class _Run:
             # New also where it was broken before: what else changed in it, nobody can tell.
             self._invalid("yaml", *problems[1], new=True)
         broken = any(problem is not None for problem in problems)
-        foreign = any(found is not None and found.foreign for found in parsed)
-        if broken or foreign or odd or self._mode_changes(one.path):
-            self._path(one.path, opaque=broken or odd or _may_be_variables(one.path))
+        more = any(found.foreign or any(is_more(at.object) for at in found.objects) for found in parsed if found)
+        more = more or _is_read_by_others(one.path) or self._is_below_a_chart(one.path)
+        if broken or more or odd or _mode_differs(one):
+            opaque = broken or odd or _may_be_variables(one.path)
+            self.effects.append(path_effect_of(one, self.layout.environment(one.path), opaque))
 
-    def _parse(self, tree: Files, path: str) -> tuple[Parsed | None, tuple[Origin, str] | None]:
+    def _parse(self, tree: Files, path: str, written: str) -> tuple[Parsed | None, tuple[Origin, str] | None]:
         """What a file holds, or why that is not known ("" where that is said already)."""
         try:
-            return self.manifests.parsed(tree, path), None
+            return self.manifests.parsed(tree, path, written), None
         except TooLarge as error:
             if tree is self.trees[1]:
                 remedy = "Make it smaller, or name it in `plain` of policy/settings.yml if it holds no objects."
@@ -464,6 +541,10 @@ def _is_odd(one: Difference) -> bool:
     return any(entry is not None and not _is_file(entry) for entry in (one.before, one.after))
 
 
+def _mode_differs(one: Difference) -> bool:
+    return one.before is not None and one.after is not None and one.before.mode != one.after.mode
+
+
 def _shown(entry: Entry | None) -> Value:
     if entry is None:
         return ABSENT
@@ -474,3 +555,12 @@ def _shown(entry: Entry | None) -> Value:
 def _may_be_variables(path: str) -> bool:
     """Whether Ansible may read a file outside of the inventories as variables (beside a playbook)."""
     return not {"group_vars", "host_vars"}.isdisjoint(path.split("/")[:-1])
+
+
+def _is_read_by_others(path: str) -> bool:
+    """Whether something else than Kubernetes reads a file where it is: what steers the repository, and Ansible."""
+    parts = path.split("/")
+    roles = (at for at, part in enumerate(parts) if part == "roles")
+    in_role = any(parts[at + 2] in _ROLE_FOLDERS for at in roles if at + 3 < len(parts))
+    hidden = any(part.startswith(".") for part in parts)
+    return hidden or in_role or "playbooks" in parts[:-1] or _may_be_variables(path)

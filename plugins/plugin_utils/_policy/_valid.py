@@ -255,6 +255,12 @@ def version_of(side: Side, environment: str) -> str:
 # -- objects ----------------------------------------------------------------------------------------------------------
 
 
+def _is_written(one: Object, after: Files) -> bool:
+    """Whether an object is written in its file; a link only shows what is written elsewhere."""
+    entry = after.entry(one.pair.after.origin.file) if one.pair.after is not None else None
+    return entry is not None and entry.mode.startswith("100")
+
+
 def check_twice(
     objects: Sequence[Object], repository: Repository, after: Files, manifests: Manifests
 ) -> Iterator[Finding]:
@@ -263,7 +269,7 @@ def check_twice(
     Only objects that are new in their file can do that, so nothing is read for others; Git finds the files that name
     them.  Files that go into a rendering are left out: there an object is written in several places on purpose.
     """
-    coming = [one for one in objects if not one.reach and one.pair.after is not None and one.pair.before is None]
+    coming = [one for one in objects if not one.reach and one.pair.before is None and _is_written(one, after)]
     if not coming:
         return
     names = {one.effect.subject.name.rpartition("/")[2] for one in coming}

@@ -796,6 +796,44 @@ class TestContent:
         assert own.ask({"apps/shop/web.yaml": config_map(value="good")}, "mona").permitted
 
 
+PODS = """\
+  - {name: all may, change: {file: "**"}, allow: anyone}
+  - name: Pods are baseline
+    %s
+"""
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: shop}
+spec:
+  containers: [{name: c, image: x}]
+  volumes: [{name: data, hostPath: {path: %s}}]
+"""
+
+
+class TestPods:
+    def test_a_worse_value_is_a_new_finding(self, repo: Any) -> None:
+        rules = "rules:\n" + PODS % "require: {object: {kind: Pod}, pss: baseline}"
+        bench = Bench(repo, {**START, "policy/rules/platform.yml": rules, "apps/p.yaml": POD % "/var/log"})
+        assert not bench.ask({"apps/p.yaml": POD % "/"}, "mona").permitted
+        same = bench.ask({"apps/p.yaml": (POD % "/var/log").replace("image: x", "image: z")}, "mona")
+        assert why(same) == []
+
+    def test_a_change_of_pods_is_one_of_workloads(self, bench: Bench) -> None:
+        own = bench.rules(PODS % "change: {object: {kind: Pod}}\n    require: {pss: baseline}")
+        text = (
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d, namespace: shop}\nspec:\n"
+            "  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n"
+            "    spec: {hostPID: true, containers: [{name: c, image: x}]}\n"
+        )
+        assert "Pods are baseline" in {rule for rule, _message in why(own.ask({"apps/d.yaml": text}, "mona"))}
+
+    def test_a_submodule_passes_no_content_rule(self, bench: Bench) -> None:
+        own = bench.rules(PODS % "require: {object: {kind: Pod}, pss: baseline}")
+        verdict = own.ask({"apps/sub": ("160000", "1" * 40)}, "mona")
+        assert not verdict.judged and "Pods are baseline" in {rule for rule, _message in why(verdict)}
+
+
 class TestErrors:
     @pytest.mark.parametrize("base", ["0" * 40, "HEAD", "", "1" * 64])
     def test_commits_that_are_not_there(self, bench: Bench, base: str) -> None:

@@ -462,6 +462,7 @@ class TestRendering:
         )
         assert [(effect.type, effect.subject.scope or effect.subject.name) for effect in found.effects] == [
             ("path", "chart/templates/x.yaml"),
+            ("object", "shop/web"),  # Helm does not read it, so it is a file like any other
             ("object", "chart"),
             ("object", "chart with prod.yaml"),
             ("path", "chart/web.yaml"),
@@ -483,6 +484,82 @@ class TestRendering:
             renderer=only_listed,
         )
         assert [(effect.action, effect.subject.scope) for effect in found.effects] == [("removed", "k"), ("added", "")]
+
+
+CLAIM = "apiVersion: example.org/v1\nkind: X\nmetadata: {name: x, namespace: shop}\n"
+
+
+class TestWhatIsMore:
+    @pytest.mark.parametrize(
+        ("path", "more", "types"),
+        [
+            ("apps/x.yaml", "spec: {a: 1}\n", ["object"]),
+            ("apps/x.yaml", "jobs: {a: 1}\n", ["object", "path"]),
+            ("package.json", "scripts: {a: b}\n", ["object", "path"]),
+            (".gitea/workflows/ci.yml", "spec: {}\n", ["object", "path"]),
+            ("playbooks/x.yml", "", ["object", "path"]),
+            ("playbooks/group_vars/cluster.yml", "", ["object", "path"]),
+            ("roles/r/vars/main.yml", "", ["object", "path"]),
+            ("rbac/roles/x.yaml", "", ["object"]),
+        ],
+    )
+    def test_an_object_may_be_there_for_others(self, repo: Any, path: str, more: str, types: list[str]) -> None:
+        found = understood(repo, {}, {path: CLAIM + more})
+        assert sorted(effect.type for effect in found.effects) == types
+
+    def test_fields_of_kubernetes_own_kinds_are_known(self, repo: Any) -> None:
+        text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: b}\nimmutable: true\n"
+        found = understood(repo, {}, {"a.yaml": text, "b.yaml": text.replace("immutable", "jobs")})
+        assert [(one.type, one.files) for one in found.effects if one.type == "path"] == [("path", ("b.yaml",))]
+
+
+class TestLinks:
+    @pytest.mark.parametrize(
+        ("start", "change"),
+        [
+            ({"docs/pod.txt": deployment()}, {"apps/pod.yaml": ("120000", "../docs/pod.txt")}),
+            ({"apps/pod.yaml": ("120000", "../docs/pod.txt")}, {"docs/pod.txt": deployment()}),
+            ({"apps": ("120000", "docs"), "docs/x": "1"}, {"docs/pod.yaml": deployment()}),
+        ],
+    )
+    def test_what_is_behind_a_link_is_there(self, repo: Any, start: Any, change: Any) -> None:
+        found = understood(repo, start, change)
+        objects = {effect.files for effect in found.effects if effect.type == "object"}
+        assert any(file.startswith("apps/") for (file,) in objects) and not found.unread
+
+    @pytest.mark.parametrize("entry", [("120000", "../docs"), ("160000", "1" * 40)])
+    def test_what_cannot_be_looked_at_is_said(self, repo: Any, entry: Any) -> None:
+        found = understood(repo, {"docs/x": "1"}, {"apps/sub": entry})
+        assert [effect.files for effect in found.unread] == [("apps/sub",)]
+
+
+class TestReadAnew:
+    @pytest.mark.parametrize(
+        ("start", "change", "action"),
+        [
+            ({"k/kustomization.yaml": "resources: [web.yaml]"}, {"k/kustomization.yaml": None}, "added"),
+            ({}, {"k/kustomization.yaml": "resources: [web.yaml]"}, "removed"),
+        ],
+    )
+    def test_a_kustomization_that_goes_leaves_its_files(self, repo: Any, start: Any, change: Any, action: str) -> None:
+        found = understood(repo, {**start, "k/web.yaml": deployment()}, change, renderer=fake)
+        assert action in {one.action for one in found.effects if one.type == "object" and one.files == ("k/web.yaml",)}
+
+    def test_a_chart_that_goes_leaves_its_files(self, repo: Any) -> None:
+        start = {"c/Chart.yaml": "name: c", "c/templates/web.yaml": deployment()}
+        found = understood(repo, start, {"c/Chart.yaml": None}, renderer=fake)
+        assert ("added", "") in {(one.action, one.subject.scope) for one in found.effects if one.type == "object"}
+
+    def test_a_base_that_none_builds_on_any_more_is_judged(self, repo: Any) -> None:
+        change = {"overlays/prod/kustomization.yaml": None, "overlays/dev/kustomization.yaml": None}
+        found = understood(repo, KUSTOMIZED, change, renderer=fake)
+        assert ("added", "base") in {(one.action, one.subject.scope) for one in found.effects if one.type == "object"}
+
+    def test_a_chart_hides_nothing_but_what_helm_reads(self, repo: Any) -> None:
+        change = {"apps/Chart.yaml": "name: x", "apps/shop/pod.yaml": deployment()}
+        nothing = lambda *_: Rendered((), ())  # noqa: E731 - a renderer that makes nothing
+        found = understood(repo, {}, change, renderer=nothing)
+        assert ("object", ("apps/shop/pod.yaml",)) in {(one.type, one.files) for one in found.effects}
 
 
 class TestLimits:
