@@ -34,6 +34,15 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects imp
 #: The inventory file of an environment, in the order in which one is looked for.
 HOSTS_FILES = ("hosts.yml", "hosts.yaml")
 
+#: The variable that says which Kubernetes a cluster has, and the file that says which patch a minor means.
+VERSION = "cluster_kubernetes_version"
+LOCK = "lock.yml"
+
+#: Groups whose hosts are machines of the cluster; others have a version only where one is written for them.
+_CLUSTER = frozenset(["cluster", "control_plane", "workers"])
+
+_EXACT = re.compile(r"v?([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}(?:[-+].*)?)")
+
 #: Extensions of files of variables, in Ansible's order (DataLoader.find_vars_files).
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 
@@ -92,6 +101,7 @@ class Side:
         self._written: dict[str, Mapping[str, Definition]] = {}
         self.sealed: set[str] = set()
         self._lists: dict[str, dict[str, Entry]] = {}
+        self._locked: dict[str, Definition | None] = {}
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -220,6 +230,34 @@ class Side:
                 self.problems.append((error.origin, error.message))
         return out
 
+    def lock_file(self, environment: str) -> str:
+        """Where the lock file of an environment is (`artifacts_lock` where nobody sets it)."""
+        return f"{self.layout.inventories}/{environment}/{LOCK}"
+
+    def locked(self, environment: str) -> Definition | None:
+        """The exact version that an environment's lock file names, without "v"; None where none can be read."""
+        if environment not in self._locked:
+            path = self.lock_file(environment)
+            found: Definition | None = None
+            try:
+                found = self._version_in(path) if self.tree.entry(path) is not None else None
+            except InventoryError as error:
+                self.problems.append((error.origin, error.message))
+            self._locked[environment] = found
+        return self._locked[environment]
+
+    def _version_in(self, path: str) -> Definition:
+        document = self.document(path)
+        written = {} if document is None else self._definitions(document)
+        if "kubernetes" not in written:
+            raise InventoryError(Origin(path), "names no version of Kubernetes; write it with weft.platform.lock")
+        found = written["kubernetes"]
+        version = exact(found.value)
+        if not version:
+            message = f"kubernetes: {found.value!r} is no exact version; write the file with weft.platform.lock"
+            raise InventoryError(found.position(()), message)
+        return found._replace(value=version)
+
     # -- groups -------------------------------------------------------------------------------------------------
 
     def groups(self, environment: str) -> Groups:
@@ -242,15 +280,16 @@ class Side:
 
     def effective(self, environment: str, groups: Groups, wanted: Collection[str] | None) -> Effective:
         """The variables of an environment's hosts, asked for one by one."""
-        return Effective(self, self.sources(environment), groups, wanted)
+        return Effective(self, environment, groups, wanted)
 
 
 class Effective:
     """Which definition wins for a host."""
 
-    def __init__(self, side: Side, sources: list[str], groups: Groups, wanted: Collection[str] | None) -> None:
+    def __init__(self, side: Side, environment: str, groups: Groups, wanted: Collection[str] | None) -> None:
         self.side = side
-        self.sources = sources
+        self.environment = environment
+        self.sources = side.sources(environment)
         self.groups = groups
         self.wanted = wanted
         self._of_groups: dict[frozenset[str], dict[str, Definition]] = {}
@@ -281,6 +320,15 @@ class Effective:
         """All of a host's variables."""
         return {**self.of_groups(self.groups.of_host[host]), **self.own(host)}
 
+    def version(self, host: str) -> Definition | None:
+        """What says a host's exact version: the variable, or the lock file where that names a minor or is not set.
+
+        `wanted` must have VERSION.
+        """
+        written = self.of_host(host).get(VERSION)
+        is_meant = self.groups.of_host[host] & _CLUSTER if written is None else not exact(written.value)
+        return (self.side.locked(self.environment) if is_meant else None) or written
+
     def own(self, host: str, everything: bool = False) -> dict[str, Definition]:
         """What is written for the host itself; everything, or only what is wanted."""
         wanted = None if everything else self.wanted
@@ -290,6 +338,12 @@ class Effective:
         for source in self.sources:
             out.update(self.side.variables(source, "host", host, wanted))
         return out
+
+
+def exact(value: Value) -> str:
+    """A version of Kubernetes that names its patch, without "v"; "" for any other value."""
+    found = _EXACT.fullmatch(value) if isinstance(value, str) else None
+    return found.group(1) if found else ""
 
 
 class _Reading:

@@ -11,9 +11,9 @@ from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Path, Value, same
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import VARIABLE, Effect
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import PATH, VARIABLE, Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files, Repository
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import VERSION, Side, exact
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import order
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     INVALID,
@@ -27,8 +27,6 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand 
 
 #: The collection's variables as a JSON Schema, made from the roles' argument specs.
 SCHEMA = FilePath(__file__).resolve().parents[3] / "schemas" / "inventory.json"
-
-VERSION = "cluster_kubernetes_version"
 
 #: Variables that cannot change on a live cluster, and what to do instead.
 IMMUTABLE = {
@@ -156,12 +154,13 @@ def _kind(value: Value) -> str:
 
 
 def check_life(
-    effects: Iterable[Effect], sides: tuple[Side, Side], load: Callable[[], Variables] = variables
+    effects: Sequence[Effect], sides: tuple[Side, Side], load: Callable[[], Variables] = variables
 ) -> Iterator[Finding]:
     """Upgrade paths, skew and fields that a live cluster cannot change.
 
-    A change of an environment's version goes to the same or the next minor, never back; a minor is what its lock file
-    makes of it.  A variable that is not set has its default.
+    A change of an environment's version goes to the same or the next minor, never back; a minor is the patch that its
+    lock file names, which is among the effects as a change of the variable.  A variable that is not set has its
+    default.
     """
     seen: set[tuple[str, str, str]] = set()
     for effect in effects:
@@ -180,8 +179,48 @@ def check_life(
         else:
             message = f"{name} cannot change on a live cluster: {IMMUTABLE[name]}"
             yield _finding("immutable", effect, (), message, "Build a new cluster with it, and move the workloads.")
-    for environment in sorted({one.environment for one in effects if one.subject.name == VERSION and one.environment}):
-        yield from _skew(environment, sides, [one for one in effects if one.environment == environment])
+    versions = [one for one in effects if one.type == VARIABLE and one.subject.name == VERSION and one.environment]
+    changing = {one.environment for one in versions}
+    for environment in sorted(changing):
+        yield from _skew(environment, sides, [one for one in versions if one.environment == environment])
+    paths = {one.subject.name for one in effects if one.type == PATH}
+    layout = sides[1].layout
+    changing |= {name for name in (*layout.names, layout.base) if sides[1].lock_file(name) in paths}
+    for environment in sorted(changing):
+        yield from _lock(environment, sides, load)
+
+
+def _lock(environment: str, sides: tuple[Side, Side], load: Callable[[], Variables]) -> Iterator[Finding]:
+    """Whether an environment's lock file names a version that can be built, and the one that its variables ask for."""
+    known = {message for _origin, message in _wrong_lock(sides[0], environment, load)}
+    remedy = "Write it again with weft.platform.lock."
+    for origin, message in _wrong_lock(sides[1], environment, load):
+        yield Finding("upgrade", PROHIBIT, INVALID, message, (), remedy, origin, new=message not in known)
+
+
+def _wrong_lock(side: Side, environment: str, load: Callable[[], Variables]) -> Iterator[tuple[Origin, str]]:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._schema import MINORS  # dear
+
+    locked = side.locked(environment)
+    if locked is None:
+        return
+    names = f"{locked.file} names Kubernetes {locked.value}"
+    if minor_of(locked.value) not in [(1, minor) for minor in MINORS]:
+        yield locked.position(()), f"{names}; 1.{MINORS[0]} to 1.{MINORS[-1]} can be built"
+    for written in sorted(_written(side, environment, load)):
+        wanted = exact(written) or minor_of(written)
+        if wanted not in (locked.value, minor_of(locked.value), None):
+            yield locked.position(()), f"{names}, and {VERSION} is {written}"
+
+
+def _written(side: Side, environment: str, load: Callable[[], Variables]) -> set[str]:
+    """What the variable says for an environment's control planes."""
+    groups = side.groups(environment)
+    effective = side.effective(environment, groups, {VERSION})
+    planes = groups.members.get("control_plane", frozenset())
+    found = (effective.of_host(host).get(VERSION) for host in planes)
+    values = (_or_default(VERSION, ABSENT if one is None else one.value, load) for one in found)
+    return {value for value in values if isinstance(value, str)}
 
 
 def _or_default(name: str, value: Value, load: Callable[[], Variables]) -> Value:
@@ -217,17 +256,18 @@ def _versions(side: Side, environment: str) -> dict[str, tuple[bool, Value]]:
     effective = side.effective(environment, groups, {VERSION})
     out = {}
     for host, names in groups.of_host.items():
-        found = effective.of_host(host).get(VERSION)
+        found = effective.version(host)
         if found is not None:
             out[host] = ("control_plane" in names, found.value)
     return out
 
 
 def _skew(environment: str, sides: tuple[Side, Side], effects: Sequence[Effect]) -> Iterator[Finding]:
-    about = next(one for one in effects if one.subject.name == VERSION)
     before = set(_skewed(_versions(sides[0], environment)))
     for message in _skewed(_versions(sides[1], environment)):
-        yield _finding("upgrade", about, (), message, "Keep one version for the cluster.", new=message not in before)
+        yield _finding(
+            "upgrade", effects[0], (), message, "Keep one version for the cluster.", new=message not in before
+        )
 
 
 def _skewed(versions: Mapping[str, tuple[bool, Value]]) -> list[str]:
@@ -247,9 +287,16 @@ def _skewed(versions: Mapping[str, tuple[bool, Value]]) -> list[str]:
 
 
 def version_of(side: Side, environment: str) -> str:
-    """The Kubernetes version of an environment, "" when its hosts have none or several."""
-    found = {value for _control, value in _versions(side, environment).values() if isinstance(value, str)}
-    return found.pop() if len(found) == 1 else ""
+    """The Kubernetes version of an environment's API servers, the oldest where they differ; "" where there are none.
+
+    A version that nobody wrote is the variable's default.
+    """
+    found = _versions(side, environment).values()
+    planes = [value for control, value in found if control] or [value for _control, value in found]
+    known = [value for value in planes if isinstance(value, str) and minor_of(value)]
+    if not planes and side.groups(environment).of_host:
+        return str(_or_default(VERSION, ABSENT, variables))
+    return min(known, key=lambda value: minor_of(value) or (0, 0), default="")
 
 
 # -- objects ----------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import DIRECTORY, LINK, Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import (
+    VERSION,
     Definition,
     Effective,
     Groups,
@@ -98,6 +99,11 @@ class _Differing(NamedTuple):
     after: Definition | None
 
 
+#: Hosts by what changes for them (variable, definition before, after), and the definitions themselves.
+_Changes = dict[Any, list[str]]
+_Shown = dict[Any, tuple[Definition | None, Definition | None, str]]
+
+
 class _Comparison:
     def __init__(self, before: Side, after: Side, changed: set[str]) -> None:
         self.sides = (before, after)
@@ -136,13 +142,21 @@ class _Comparison:
         for one in differing:
             self._differing[one.place, one.variable] = one
         moved = self._membership(environment, groups)
-        wanted: set[str] | None = None if moved else {one.variable for one in differing}
+        relocked = self._is_changed(self.sides[1].lock_file(environment))
+        changed = {one.variable for one in differing} | ({VERSION} if relocked else set())
+        wanted = None if moved else changed
         if wanted is not None and not wanted and groups[0].of_host.keys() == groups[1].of_host.keys():
             return
         effective = tuple(
             side.effective(environment, mine, wanted) for side, mine in zip(self.sides, groups, strict=True)
         )
-        self._variables(environment, groups, effective, differing, moved)
+        reached = moved | self._reached(groups, differing, relocked)
+        changes, shown = self._changed(groups, effective, changed, moved, reached)
+        self._alone(groups, effective, changes, shown)
+        self._redundancy(groups, effective, differing, ({key[1] for key in changes}, {key[2] for key in changes}))
+        for key, hosts in changes.items():
+            before, after, name = shown[key]
+            self._emit(environment, groups, name, before, after, hosts)
 
     # -- definitions --------------------------------------------------------------------------------------------
 
@@ -225,49 +239,45 @@ class _Comparison:
 
     # -- variables ----------------------------------------------------------------------------------------------
 
-    def _variables(
-        self,
-        environment: str,
+    @staticmethod
+    def _changed(
         groups: tuple[Groups, ...],
         effective: tuple[Effective, ...],
-        differing: list[_Differing],
+        wanted: set[str],
         moved: set[str],
-    ) -> None:
-        staying = groups[0].of_host.keys() & groups[1].of_host.keys()
-        wanted = {one.variable for one in differing}
-        changes: dict[Any, list[str]] = {}
-        shown: dict[Any, tuple[Definition | None, Definition | None, str]] = {}
-        reached = moved | self._reached(staying, groups, differing)
+        reached: set[str],
+    ) -> tuple[_Changes, _Shown]:
+        """What is not the same for the hosts that stay: the variables, and the exact version that comes of one."""
+        changes: _Changes = {}
+        shown: _Shown = {}
         for host in sorted(reached):
             old, new = (one.of_host(host) for one in effective)
             names = old.keys() | new.keys() if host in moved else wanted & (old.keys() | new.keys())
-            for name in sorted(names):
-                one, two = old.get(name), new.get(name)
+            pairs = [(name, old.get(name), new.get(name)) for name in sorted(names)]
+            if host in moved or VERSION in wanted:
+                pairs.append((VERSION, effective[0].version(host), effective[1].version(host)))
+            for name, one, two in pairs:
                 if (one is None) is (two is None) and (one is None or two is None or same(one.value, two.value)):
                     continue
                 key = (name, _id(one), _id(two))
                 changes.setdefault(key, []).append(host)
                 shown[key] = (one, two, name)
-        self._alone(environment, groups, effective, changes, shown)
-        self._redundancy(groups, effective, differing, ({key[1] for key in changes}, {key[2] for key in changes}))
-        for key, hosts in changes.items():
-            before, after, name = shown[key]
-            self._emit(environment, groups, name, before, after, hosts)
+        return changes, shown
 
     @staticmethod
-    def _reached(staying: Iterable[str], groups: tuple[Groups, ...], differing: list[_Differing]) -> set[str]:
+    def _reached(groups: tuple[Groups, ...], differing: list[_Differing], relocked: bool) -> set[str]:
+        """The hosts that stay and may have other variables, or another version."""
+        staying = groups[0].of_host.keys() & groups[1].of_host.keys()
         of_groups = {one.place.name for one in differing if one.place.kind == "group"}
         of_hosts = {one.place.name for one in differing if one.place.kind == "host"}
-        return {host for host in staying if host in of_hosts or any(mine.of_host[host] & of_groups for mine in groups)}
+        return {
+            host
+            for host in staying
+            if relocked or host in of_hosts or any(mine.of_host[host] & of_groups for mine in groups)
+        }
 
     @staticmethod
-    def _alone(
-        environment: str,
-        groups: tuple[Groups, ...],
-        effective: tuple[Effective, ...],
-        changes: dict[Any, list[str]],
-        shown: dict[Any, tuple[Definition | None, Definition | None, str]],
-    ) -> None:
+    def _alone(groups: tuple[Groups, ...], effective: tuple[Effective, ...], changes: _Changes, shown: _Shown) -> None:
         """What is written for a host that comes or goes is a change of that host's variables."""
         for index, other in ((0, 1), (1, 0)):
             for host in sorted(groups[index].of_host.keys() - groups[other].of_host.keys()):

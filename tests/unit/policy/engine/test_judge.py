@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks, _rules
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._judge import judge
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
@@ -50,6 +51,8 @@ rules:
     allow: cluster-operators
 """
 VERSION = "inventories/prod/group_vars/all.yml"
+LOCK = "inventories/prod/lock.yml"
+BACK = "production never goes back"
 START: Mapping[str, Any] = {
     "policy/roles.yml": ROLES,
     "policy/rules/platform.yml": RULES,
@@ -690,6 +693,59 @@ class TestValidity:
         twice = bench.ask({"apps/x.yaml": config_map("extra") + "---\n" + config_map("extra")}, "mona")
         assert sum(one.rule == "duplicate-object" for one in twice.findings) == 2
         assert bench.ask({"apps/prod/web.yaml": config_map(value="c")}, "mona").permitted
+
+    @pytest.mark.parametrize(
+        ("variable", "old", "new", "rules", "message"),
+        [
+            ("1.36", "v1.36.2", "v1.36.3", [], ""),
+            ("1.36", "v1.36.3", "v1.36.2", [BACK, "upgrade"], "never goes back: 1.36.3 to 1.36.2"),
+            ("1.36", "v1.36.3", None, [BACK], ""),  # nobody knows then what it means
+            ("1.36", "v1.36.3", "v1.37.2", ["upgrade"], "Kubernetes 1.37.2, and cluster_kubernetes_version is 1.36"),
+            ("1.36", "v1.36.3", "v1.30.0", [BACK, "upgrade", "upgrade", "upgrade"], "; 1.35 to 1.37 can be built"),
+            ("1.36", "v1.36.3", "latest", [BACK, "inventory"], "'latest' is no exact version"),
+            ("1.36", "v1.36.3", "[", [BACK, "inventory"], ""),
+            ("1.36", None, "v1.36.3", [], ""),
+            ("1.36.3", "v1.36.3", "v1.36.4", ["upgrade"], "and cluster_kubernetes_version is 1.36.3"),
+            ("1.36.3", "v1.36.2", "v1.36.3", [], ""),
+            ("", "v1.37.1", "v1.37.2", [], ""),  # not set: the default, which is a minor
+            ("", "v1.37.2", "v1.37.1", [BACK, "upgrade"], "never goes back"),
+        ],
+    )
+    def test_a_lock_file_says_what_a_minor_means(
+        self, repo: Any, variable: str, old: str | None, new: str | None, rules: list[str], message: str
+    ) -> None:
+        written = f'cluster_kubernetes_version: "{variable}"\n' if variable else "cluster_name: prod\n"
+        started = {LOCK: f"kubernetes: {old}\nbinaries: []\n"} if old else {}
+        change = {LOCK: f"# made anew\nkubernetes: {new}\nbinaries: []\n" if new else None}
+        verdict = Bench(repo, {**START, VERSION: written, **started}).ask(change, "olga", ("otto",))
+        said = [finding for finding in verdict.findings if finding.prohibits]
+        assert sorted(one.rule for one in said) == sorted(rules), said
+        assert any(message in one.message for one in said) or not message
+        lines = {one.origin.line for one in said if one.origin is not None and one.origin.file == LOCK}
+        assert lines <= ({2} if new else {1}) or new == "["
+        if not rules and variable != "1.36.3":
+            changed = [(one.before, one.after) for one in verdict.changes if one.subject.type == "variable"]
+            was = ABSENT if not old and not variable else (old or variable).removeprefix("v")
+            assert changed == [(was, str(new).removeprefix("v"))]
+
+    def test_a_lock_file_that_is_wrong_already_is_said_and_not_held_against_a_change(self, repo: Any) -> None:
+        lock = "kubernetes: v1.37.2\nbinaries: []\n"
+        wrong = Bench(repo, {**START, VERSION: 'cluster_kubernetes_version: "1.36"\n', LOCK: lock})
+        verdict = wrong.ask({LOCK: f"{lock}images: []\n"}, "olga", ("otto",))
+        assert verdict.permitted and [one.rule for one in verdict.findings if not one.new] == ["upgrade"]
+
+    def test_a_lock_file_does_not_carry_a_version_past_the_rules_for_it(self, bench: Bench) -> None:
+        rules = RULES.removeprefix("rules:\n")
+        rules += "  - {name: anyone locks, change: {file: '**/lock.yml', type: path}, allow: anyone}\n"
+        minor = {VERSION: 'cluster_kubernetes_version: "1.36"\n', LOCK: "kubernetes: v1.36.3\nbinaries: []\n"}
+        own = bench.rules(rules, **minor)
+        assert own.ask({LOCK: "kubernetes: v1.36.3\nbinaries: [{}]\n"}, "mona").permitted
+        assert not own.ask({LOCK: "kubernetes: v1.36.4\nbinaries: []\n"}, "mona").permitted
+        upgrade = {VERSION: 'cluster_kubernetes_version: "1.37"\n', LOCK: "kubernetes: v1.37.2\n"}
+        verdict = own.ask(upgrade, "olga", ("otto",))
+        assert verdict.permitted, why(verdict)
+        changed = {(one.before, one.after) for one in verdict.changes if one.subject.type == "variable"}
+        assert changed == {("1.36", "1.37"), ("1.36.3", "1.37.2")}
 
     FAULTS: Mapping[str, Mapping[str, str]] = {
         "schema": {"apps/shop/web.yaml": config_map(value="c") + "nonsense: 1\n"},

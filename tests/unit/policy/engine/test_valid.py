@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Subject, Value, diff
-from ansible_collections.weft.platform.plugins.plugin_utils._policy import _valid
+from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes import load_versions
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _schema, _valid
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import VARIABLE, Effect, Layout, Reached
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import SchemaError, Variables
@@ -217,9 +218,41 @@ def test_skew(versions: dict[str, str], message: str) -> None:
     ("versions", "found"),
     [
         ({"cp1": "1.37.2", "w1": "1.37.2"}, "1.37.2"),
-        ({"cp1": "1.37.2", "w1": "1.37.1"}, ""),
+        ({"cp1": "1.37.2", "w1": "1.36.1"}, "1.37.2"),  # objects are for API servers
+        ({"cp1": "1.37.2", "cp2": "1.36.1"}, "1.36.1"),  # and the oldest must take them
+        ({"cp1": "soon", "cp2": "1.36.1"}, "1.36.1"),
+        ({"cp1": "soon"}, ""),
+        ({"w1": "1.36.1"}, "1.36.1"),
         ({}, ""),
     ],
 )
 def test_the_version_of_an_environment(versions: dict[str, str], found: str) -> None:
     assert _valid.version_of(side(**versions), "prod") == found
+
+
+@pytest.mark.parametrize(
+    ("written", "lock", "found"),
+    [
+        ("", "", "1.37"),  # the default
+        ("", "v1.36.3", "1.36.3"),
+        ("1.36", "v1.36.3", "1.36.3"),
+        ("1.36.2", "v1.36.3", "1.36.2"),
+        ("1.36", "v1.36", "1.36"),  # no exact version
+        ("1.36", "", "1.36"),
+        ("{{ mine }}", "1.36.3", "1.36.3"),
+    ],
+)
+def test_the_version_that_a_lock_file_makes_of_a_variable(written: str, lock: str, found: str) -> None:
+    files = {"inventories/prod/hosts.yml": "control_plane: {hosts: {cp1: }}\nbastions: {hosts: {b1: }}\n"}
+    if written:
+        files["inventories/prod/group_vars/control_plane.yml"] = f"cluster_kubernetes_version: '{written}'\n"
+    if lock:
+        files["inventories/prod/lock.yml"] = f"---\nkubernetes: {lock}\n"
+    mine = Side(TreeOf(files), Layout(names=frozenset({"prod"})), LIMITS)
+    assert _valid.version_of(mine, "prod") == found
+    groups = mine.groups("prod")
+    assert mine.effective("prod", groups, {_valid.VERSION}).version("b1") is None  # no machine of the cluster
+
+
+def test_what_a_lock_file_may_name_is_what_can_be_built() -> None:
+    assert {f"1.{minor}" for minor in _schema.MINORS} == set(load_versions().minors)
