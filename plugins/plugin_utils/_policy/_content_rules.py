@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, group_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, group_of, text_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
@@ -19,6 +19,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._match impor
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     ERROR,
     INFO,
+    INVALID,
     PROHIBIT,
     WARN,
     Context,
@@ -39,18 +40,21 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     views,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import POLICY, Manifests, Object
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import version_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import minor_of, version_of
 
 #: Name of the check that every changed object goes through, whatever the rules say.
 SCHEMA = "schema"
 
+DEFINITION = "CustomResourceDefinition"
+
 
 class Trees(NamedTuple):
-    """Both sides, and what is needed to look at them."""
+    """Both sides, and what is needed to look at them; `environments` are those whose inventories change."""
 
     before: Files
     after: Files
     inventories: tuple[Side, Side]
+    environments: tuple[str, ...]
     manifests: Manifests
     limits: Limits
     deadline: float
@@ -61,11 +65,23 @@ _See = Callable[[ObjectAt], ObjectAt | None]
 
 
 class _Task(NamedTuple):
-    """One check for one rule on one side, and whether what it finds at the base is put up with."""
+    """One check for one rule on one side, whether what it finds at the base is put up with, and for which clusters."""
 
     module: str
     job: Job
     rule: Rule | None
+    about: str = ""
+
+
+class _Clusters(NamedTuple):
+    """Environments whose clusters have the same minors of Kubernetes, before and after; "" where there was none."""
+
+    names: tuple[str, ...]
+    versions: tuple[str, str]
+
+    def __str__(self) -> str:
+        known = f"Kubernetes {self.versions[1]}" if self.versions[1] else "the newest Kubernetes that is known here"
+        return f"{known} ({', '.join(self.names)})" if self.names else known
 
 
 def check(
@@ -99,12 +115,105 @@ class _Tasks:
         self.notes: list[Finding] = []
         self._versions: dict[tuple[int, str], str] = {}
         self._objects: dict[tuple[int, str], list[ObjectAt]] = {}
+        self._defining: dict[tuple[int, frozenset[str]], list[ObjectAt]] = {}
 
     def schema(self, objects: Sequence[Object]) -> None:
-        """The schema check, for every object."""
+        """The schema check, for every object that changes and for those whose schema does.
+
+        An object that belongs to no environment is for all of them.  Where the version of a cluster changes, all of its
+        objects are looked at; where a CustomResourceDefinition does, all custom resources of its kind.
+        """
         how = self.policy.settings.check(SCHEMA)
-        if objects and how != OFF:
-            self._add(SCHEMA, {}, [(one, None) for one in objects], None, SCHEMA, how)
+        if how == OFF:
+            return
+        upgraded = {name for name in self.trees.environments if self._minor(0, name) != self._minor(1, name)}
+        defined = _defined(objects)
+        for scope in sorted({one.effect.environment for one in objects} | self._concerned(upgraded, defined)):
+            changed = [one for one in objects if one.effect.environment == scope]
+            meant = {kind for place, kind in defined if {place, scope} - self._known or place == scope}
+            for clusters in self._clusters(scope):
+                everything = not upgraded.isdisjoint(clusters.names)
+                self._schema(scope, clusters, changed, None if everything else meant, how)
+
+    def _concerned(self, upgraded: set[str], defined: set[tuple[str, tuple[str, str]]]) -> set[str]:
+        """The scopes in which objects that do not change have another schema."""
+        if not upgraded and not defined:
+            return set()
+        found = self.trees.manifests.scopes(self.trees.after)
+        places = upgraded | {place for place, _kind in defined}
+        return found if places - self._known else (found - self._known) | places
+
+    @property
+    def _known(self) -> frozenset[str]:
+        return self.trees.manifests.layout.names
+
+    def _clusters(self, scope: str) -> list[_Clusters]:
+        """The clusters that an object is for: that of its environment, else all there are."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for name in (scope,) if scope in self._known else sorted(self._known):
+            found.setdefault((self._minor(0, name), self._minor(1, name)), []).append(name)
+        if scope not in self._known:
+            found = {versions: names for versions, names in found.items() if versions[1]} or {("", ""): []}
+        return [_Clusters(tuple(names), versions) for versions, names in sorted(found.items())]
+
+    def _minor(self, side: int, environment: str) -> str:
+        minor = minor_of(self._version(side, environment))
+        return f"{minor[0]}.{minor[1]}" if minor else ""
+
+    def _schema(
+        self,
+        scope: str,
+        clusters: _Clusters,
+        changed: Sequence[Object],
+        meant: set[tuple[str, str]] | None,
+        how: str,
+    ) -> None:
+        """The schema check of one scope's objects for clusters of one version.
+
+        Args:
+            scope: an environment, or "".
+            clusters: for which.
+            changed: what changes.
+            meant: the kinds of which unchanged objects are looked at as well; None: all.
+            how: the severity.
+        """
+        for side, label in ((0, "base"), (1, "head")):
+            mine = [at for one in changed if (at := (one.pair.before, one.pair.after)[side]) is not None]
+            mine += self._others(side, scope, meant, mine)
+            if mine:
+                context = self._context(SCHEMA, how, side, label, scope)
+                context = context._replace(
+                    version=clusters.versions[side],
+                    objects=self._definitions(side, frozenset([scope, "", *clusters.names])),
+                )
+                self.tasks.append(_Task(_checks.TABLE[SCHEMA], Job(SCHEMA, {}, mine, context), None, str(clusters)))
+                self.notes += _nearest(clusters) if side else ()
+
+    def _others(
+        self, side: int, scope: str, meant: set[tuple[str, str]] | None, known: Sequence[ObjectAt]
+    ) -> list[ObjectAt]:
+        """The objects of a scope that are not known to be looked at already, of the kinds that are meant."""
+        if meant is not None and not meant:
+            return []
+        tree, seen = (self.trees.before, self.trees.after)[side], {id(at) for at in known}
+        words = {kind.encode() for _group, kind in meant or ()}
+        return [
+            at
+            for at in self.trees.manifests.every(tree, {scope}, words)
+            if id(at) not in seen and (meant is None or (group_of(at.object), at.object.get("kind")) in meant)
+        ]
+
+    def _definitions(self, side: int, scopes: frozenset[str]) -> Callable[[], list[ObjectAt]]:
+        """Gives the CustomResourceDefinitions of some scopes, found once."""
+        key = (side, scopes)
+        tree = (self.trees.before, self.trees.after)[side]
+
+        def find() -> list[ObjectAt]:
+            if key not in self._defining:
+                self._defining[key] = self.trees.manifests.every(tree, scopes, {DEFINITION.encode()})
+            return self._defining[key]
+
+        return find
 
     def rule(self, rule: Rule, objects: Sequence[Object]) -> None:
         """The checks of one rule."""
@@ -233,7 +342,8 @@ class _Tasks:
     def _version(self, side: int, environment: str) -> str:
         key = (side, environment)
         if key not in self._versions:
-            known = environment in self.trees.manifests.layout.names
+            side = side if environment in self.trees.environments else 1  # what does not change is the same before
+            known = environment in self._known
             self._versions[key] = version_of(self.trees.inventories[side], environment) if known else ""
         return self._versions[key]
 
@@ -243,6 +353,34 @@ class _Tasks:
             tree = (self.trees.before, self.trees.after)[side]
             self._objects[key] = self.trees.manifests.every(tree, {environment, ""})
         return self._objects[key]
+
+
+def _defined(objects: Sequence[Object]) -> set[tuple[str, tuple[str, str]]]:
+    """The custom resources whose definitions change: their scope, and their group and kind."""
+    sides = [(one, at.object) for one in objects for at in one.pair[:2] if at is not None]
+    found = ((one, _kind_defined(each)) for one, each in sides)
+    return {(one.effect.environment, kind) for one, kind in found if kind is not None}
+
+
+def _kind_defined(obj: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Group and kind of the custom resources that an object defines; None for one that is no definition of any."""
+    spec = obj.get("spec") if obj.get("kind") == DEFINITION else None
+    names = spec.get("names") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(names, dict):
+        return None
+    return (text_of(spec.get("group")), text_of(names.get("kind")))
+
+
+def _nearest(clusters: _Clusters) -> list[Finding]:
+    """A note where objects cannot be held against the schemas of their own version."""
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._schema import nearest_minor
+
+    wanted, found = clusters.versions[1], f"1.{nearest_minor(clusters.versions[1])}"
+    if wanted in ("", found):
+        return []
+    who = ", ".join(clusters.names)
+    message = f"the schemas of Kubernetes {wanted} are not here; objects for {who} are held against those of {found}"
+    return [Finding(SCHEMA, INFO, INVALID, message)]
 
 
 def _as_it_was(one: Object) -> Object:
@@ -329,20 +467,41 @@ def _told_apart(tasks: Sequence[_Task], answers: Sequence[Sequence[Finding]]) ->
         if task.job.context.side == "base":
             values = _values(task.job)
             for finding in findings:
-                known.setdefault(finding.key, []).append(values(finding))
-    out = []
+                known.setdefault(_key(task, finding), []).append(values(finding))
+    out: list[Finding] = []
+    abouts: dict[Any, list[str]] = {}
     for task, findings in zip(tasks, answers):
         if task.job.context.side == "base":
             continue
         values = _values(task.job)
         for finding in findings:
-            before, now = known.get(finding.key, []), values(finding)
+            before, now = known.get(_key(task, finding), []), values(finding)
             found = next((at for at, was in enumerate(before) if now <= was), None)
             is_old = found is not None and finding.kind != ERROR
             if found is not None and is_old:
                 del before[found]
-            out.append(aged(finding, is_old, task.rule is not None and task.rule.existing))
-    return out
+            one = aged(finding, is_old, task.rule is not None and task.rule.existing)
+            out.append(one)
+            if task.about and one.severity != INFO:
+                abouts.setdefault(_same(one), []).append(task.about)
+    return [_for(one, abouts.get(_same(one), ())) for one in out]
+
+
+def _key(task: _Task, finding: Finding) -> tuple[str, ...]:
+    """What makes findings at base and head the same one; what to use instead may be another in the next version."""
+    if not task.about:
+        return finding.key
+    fault = finding.message.partition("; ")[0].partition(" (did you mean ")[0]
+    return (task.about, *finding._replace(message=fault).key)
+
+
+def _same(finding: Finding) -> tuple[Any, ...]:
+    return (finding.key, finding.origin, finding.new)
+
+
+def _for(finding: Finding, abouts: Sequence[str]) -> Finding:
+    """A finding with the clusters that it is about; the same one for several is one."""
+    return finding._replace(remedy=f"It is for {' and '.join(dict.fromkeys(abouts))}.") if abouts else finding
 
 
 def _values(job: Job) -> Callable[[Finding], frozenset[str]]:

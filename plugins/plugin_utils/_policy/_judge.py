@@ -260,7 +260,9 @@ class _Run:
         for finding in chain.from_iterable(built_in):
             how = policy.settings.check(finding.rule)
             self.findings += [_aged(finding._replace(severity=how))] if how != OFF else []
-        trees = _content_rules.Trees(merge.before, merge.after, sides, found.manifests, self.limits, self.deadline)
+        trees = _content_rules.Trees(
+            merge.before, merge.after, sides, found.environments, found.manifests, self.limits, self.deadline
+        )
         self.findings += _content_rules.check(policy, found.objects, found.moved, trees, self.now, found.unread)
 
     def _policy(self, policy: Policy, merge: Merge) -> None:

@@ -533,11 +533,16 @@ def schemas(version: str = "") -> Schemas:
     Raises:
         SchemaError: they cannot be read.
     """
-    asked = minor_of(version)
-    minor = min(max(asked if asked is not None else MINORS[-1], MINORS[0]), MINORS[-1])
+    minor = nearest_minor(version)
     if minor not in _SCHEMAS:
         _SCHEMAS[minor] = Schemas(minor)
     return _SCHEMAS[minor]
+
+
+def nearest_minor(version: str) -> int:
+    """The minor of the schemas by which objects for a version are judged: the nearest known, the newest for ""."""
+    asked = minor_of(version)
+    return min(max(asked if asked is not None else MINORS[-1], MINORS[0]), MINORS[-1])
 
 
 def minor_of(version: str) -> int | None:
@@ -622,6 +627,7 @@ class _Objects:
         self._check_metadata(obj, kind, found[1], at, faults)
 
     def _no_kind(self, version: str, kind: str, name: str) -> str:
+        # without the version that was asked for: an upgrade must not make a known fault a new one
         life = self.known.life(name)
         others = self.known.elsewhere(kind, version)
         use = life.replacement if life.replacement and self._has(life.replacement, kind) else ", ".join(others[:2])
@@ -629,9 +635,9 @@ class _Objects:
             instead = f"use {use}" if use else "nothing takes its place"
             return f"{kind} of {version} was removed in Kubernetes 1.{life.removed}; {instead}"
         if others:
-            return f"Kubernetes 1.{self.minor} has no {kind} in {version}; use {', '.join(others[:2])}"
+            return f"there is no {kind} in {version}; use {', '.join(others[:2])}"
         hint = nearest(kind, self.known.kinds_of(version))
-        return f"Kubernetes 1.{self.minor} has no {kind} in {version}{hint}"
+        return f"there is no {kind} in {version}{hint}"
 
     def _has(self, replacement: str, kind: str) -> bool:
         version, _, other = replacement.partition(" ")

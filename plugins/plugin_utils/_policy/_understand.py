@@ -162,16 +162,25 @@ class Manifests:
         except (_yaml.YamlError, TooLarge):
             return ()
 
-    def every(self, tree: Files, scopes: Collection[str]) -> list[ObjectAt]:
+    def every(self, tree: Files, scopes: Collection[str], words: Collection[bytes] = ()) -> list[ObjectAt]:
         """Every object in plain files of a tree whose scope is one of `scopes`.
 
         This reads the whole repository; only checks that need all objects ask for it.
+
+        Args:
+            tree: the files.
+            scopes: environments, "" for what belongs to none.
+            words: a file is only looked into when it holds one of these.
         """
         paths = sorted(entry.path for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
         inside = (path for path in paths if self.layout.environment(path) in scopes)
         wanted = [path for path in inside if self._may_hold_objects(tree, path)]
         tree.ahead(wanted)
-        return [one for path in wanted for one in self.objects(tree, path)]
+        return [one for path in wanted for one in self.objects(tree, path, words)]
+
+    def scopes(self, tree: Files) -> set[str]:
+        """The scopes of a tree's objects: its environments, and "" where something belongs to none."""
+        return {self.layout.environment(entry.path) for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES)}
 
     def _may_hold_objects(self, tree: Files, path: str) -> bool:
         entry = tree.entry(path)

@@ -169,10 +169,10 @@ def test_base64_is_checked_and_never_shown() -> None:
         ("autoscaling/v2beta2", "HorizontalPodAutoscaler", "1.36", "1.26; use autoscaling/v2"),
         ("flowcontrol.apiserver.k8s.io/v1beta3", "FlowSchema", "1.35", "1.32; use flowcontrol.apiserver.k8s.io/v1"),
         ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition", "1.35", "1.22; use apiextensions.k8s.io/v1"),
-        ("apps/v1", "Deploymet", "1.37", "has no Deploymet in apps/v1 (did you mean Deployment?)"),
-        ("v1", "Deployment", "1.37", "has no Deployment in v1; use apps/v1"),
-        ("apps/v2", "Deployment", "1.37", "has no Deployment in apps/v2; use apps/v1"),
-        ("v1", "DeleteOptions", "1.37", "has no DeleteOptions in v1"),
+        ("apps/v1", "Deploymet", "1.37", "there is no Deploymet in apps/v1 (did you mean Deployment?)"),
+        ("v1", "Deployment", "1.37", "there is no Deployment in v1; use apps/v1"),
+        ("apps/v2", "Deployment", "1.37", "there is no Deployment in apps/v2; use apps/v1"),
+        ("v1", "DeleteOptions", "1.37", "there is no DeleteOptions in v1"),
     ],
 )
 def test_kinds_that_a_version_does_not_have(api: str, kind: str, version: str, message: str) -> None:

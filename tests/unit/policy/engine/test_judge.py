@@ -801,6 +801,118 @@ class TestValidity:
         assert verdict.permitted and len(verdict.changes) == 1 and verdict.merge_base == bench.base
 
 
+IP_ADDRESS = """\
+apiVersion: networking.k8s.io/v1beta1
+kind: IPAddress
+metadata: {name: 192.0.2.1}
+spec: {parentRef: {resource: services, namespace: a, name: b}}
+"""
+
+
+def definition(kind: str = "integer", versions: tuple[str, ...] = ("v1",)) -> str:
+    fields = f"{{type: object, properties: {{size: {{type: {kind}}}}}}}"
+    schema = f"{{openAPIV3Schema: {{type: object, properties: {{spec: {fields}}}}}}}"
+    served = "".join(f"  - {{name: {one}, served: true, storage: true, schema: {schema}}}\n" for one in versions)
+    return (
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: cups.shop.example}\n"
+        "spec:\n  group: shop.example\n  scope: Namespaced\n  names: {kind: Cup, plural: cups}\n  versions:\n" + served
+    )
+
+
+CUP = "apiVersion: shop.example/v1\nkind: Cup\nmetadata: {name: large, namespace: shop}\nspec: {size: 3}\n"
+NEXT = {VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}
+DEV = {
+    "inventories/dev/hosts.yml": "control_plane: {hosts: {d1: }}\n",
+    "inventories/dev/group_vars/all.yml": 'cluster_kubernetes_version: "1.37.2"\n',
+}
+
+
+class TestWhatOthersHoldTo:
+    """Objects that do not change are looked at where their schema does."""
+
+    @pytest.mark.parametrize(
+        ("there", "change", "said"),
+        [
+            # what an upgrade removes, in the environment and in what belongs to none, but not in others
+            ({"addons/prod/ip.yaml": IP_ADDRESS}, NEXT, ["addons/prod/ip.yaml"]),
+            ({"addons/ip.yaml": IP_ADDRESS}, NEXT, ["addons/ip.yaml"]),
+            ({"addons/sandbox/ip.yaml": IP_ADDRESS}, NEXT, ["addons/sandbox/ip.yaml"]),
+            ({"addons/dev/ip.yaml": IP_ADDRESS, **DEV}, NEXT, []),
+            ({"addons/ip.yaml": IP_ADDRESS, **DEV}, NEXT, ["addons/ip.yaml"]),  # dev has no use for it already
+            ({"addons/prod/ip.yaml": IP_ADDRESS}, {VERSION: START[VERSION].replace("36.3", "36.4")}, []),
+            ({"addons/prod/ip.yaml": IP_ADDRESS}, {**NEXT, "addons/prod/ip.yaml": None}, []),
+            ({"addons/prod/x.yaml": config_map() + "nonsense: 1\n"}, NEXT, []),  # wrong, but not by the upgrade
+            ({"addons/prod/x.yaml": IP_ADDRESS.replace("networking.k8s.io/v1beta1", "apps/v1")}, NEXT, []),
+            # what a lock file makes of a minor
+            (
+                {"addons/prod/ip.yaml": IP_ADDRESS, LOCK: "kubernetes: v1.36.3\n"},
+                {**NEXT, LOCK: None},
+                ["addons/prod/ip.yaml"],
+            ),
+            # a definition that changes, wherever it is
+            ({"c.yaml": definition(), "x/cup.yaml": CUP}, {"c.yaml": definition("string")}, ["x/cup.yaml"]),
+            ({"c.yaml": definition(), "x/prod/cup.yaml": CUP}, {"c.yaml": definition("string")}, ["x/prod/cup.yaml"]),
+            ({"prod/c.yaml": definition(), "x/cup.yaml": CUP}, {"prod/c.yaml": definition("string")}, ["x/cup.yaml"]),
+            (
+                {"prod/c.yaml": definition(), "dev/cup.yaml": CUP, "dev/c.yaml": definition(), **DEV},
+                {"prod/c.yaml": definition("string")},
+                [],
+            ),
+            ({"c.yaml": definition(), "cup.yaml": CUP}, {"c.yaml": definition(versions=("v1", "v2"))}, []),
+            (
+                {"c.yaml": definition(versions=("v1", "v2")), "cup.yaml": CUP},
+                {"c.yaml": definition(versions=("v2",))},
+                ["cup.yaml"],
+            ),
+            ({"c.yaml": definition("string"), "cup.yaml": CUP}, {"c.yaml": definition("boolean")}, ["cup.yaml"]),
+            ({"c.yaml": definition("string"), "cup.yaml": CUP}, {"c.yaml": definition("string") + "# moved\n"}, []),
+            ({"c.yaml": definition("string"), "cup.yaml": CUP}, {"c.yaml": definition("string", ("v1", "v2"))}, []),
+            ({"c.yaml": definition(), "cup.yaml": CUP.replace("3", "x")}, {"c.yaml": definition("string")}, []),
+            # both at once
+            (
+                {"c.yaml": definition(), "cup.yaml": CUP},
+                {"c.yaml": definition("string"), "cup.yaml": CUP.replace("3", "x")},
+                [],
+            ),
+        ],
+    )
+    def test_of_what_does_not_change(
+        self, repo: Any, there: Mapping[str, str], change: Mapping[str, Any], said: list[str]
+    ) -> None:
+        rules = "rules:\n  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        verdict = Bench(repo, {**START, "policy/rules/platform.yml": rules, **there}).ask(change)
+        found = [finding for finding in verdict.findings if finding.prohibits]
+        assert [one.origin.file for one in found if one.origin is not None] == said, found
+        assert all(one.rule == "schema" and one.new for one in found)
+
+    def test_objects_of_no_environment_are_for_every_cluster(self, repo: Any) -> None:
+        rules = "rules:\n  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        start = {**START, "policy/rules/platform.yml": rules}
+        change = {"addons/ip.yaml": IP_ADDRESS}
+        alone = Bench(repo, start).ask(change)
+        assert alone.permitted  # the only cluster has 1.36
+        (warning,) = [one for one in alone.findings if one.severity == "warn"]
+        assert warning.remedy == "It is for Kubernetes 1.36 (prod)."
+        (removed,) = [one for one in Bench(repo, {**start, **DEV}).ask(change).findings if one.prohibits]
+        assert removed.remedy == "It is for Kubernetes 1.37 (dev)." and "removed in Kubernetes 1.37" in removed.message
+        nonsense = {"addons/x.yaml": config_map("x") + "nonsense: 1\n"}
+        (both,) = [one for one in Bench(repo, {**start, **DEV}).ask(nonsense).findings if one.prohibits]
+        assert both.remedy == "It is for Kubernetes 1.36 (prod) and Kubernetes 1.37 (dev)."
+        nowhere = {path: text for path, text in start.items() if not path.startswith("inventories/")}
+        (newest,) = [one for one in Bench(repo, nowhere).ask(change).findings if one.prohibits]
+        assert newest.remedy == "It is for the newest Kubernetes that is known here."
+
+    def test_a_version_whose_schemas_are_not_here_is_said(self, repo: Any) -> None:
+        old = {VERSION: 'cluster_kubernetes_version: "1.34.1"\n'}
+        for file in ("apps/prod/new.yaml", "apps/new.yaml"):
+            verdict = Bench(repo, {**START, **old}).ask({file: config_map("new")})
+            (note,) = [one.message for one in verdict.findings if one.rule == "schema"]
+            assert (
+                note == "the schemas of Kubernetes 1.34 are not here; objects for prod are held against those of 1.35"
+            )
+        assert Bench(repo).ask({"apps/new.yaml": config_map("new")}).findings == ()
+
+
 class TestContent:
     RULES = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
 
