@@ -63,6 +63,16 @@ class Trees(NamedTuple):
 #: How a rule sees an object: itself, or the Pod that it makes.
 _See = Callable[[ObjectAt], ObjectAt | None]
 
+#: Whether an exception holds now, for the people behind the change.
+Excuses = Callable[[Exempt], bool]
+
+
+class _Stance(NamedTuple):
+    """How a rule sees an object, and which exceptions of the rule (by index) are about it, whoever they excuse."""
+
+    see: _See
+    exceptions: frozenset[int]
+
 
 class _Task(NamedTuple):
     """One check for one rule on one side, whether what it finds at the base is put up with, and for which clusters."""
@@ -90,6 +100,7 @@ def check(
     moved: Sequence[Object],
     trees: Trees,
     now: datetime,
+    excuses: Excuses,
     unread: Sequence[Effect] = (),
 ) -> list[Finding]:
     """What the content rules, and the schemas, say of the objects that change.
@@ -98,7 +109,7 @@ def check(
     What may bring objects that cannot be seen (`unread`) prohibits where a rule may be about them.
     A check that raises, gives up or answers with nonsense prohibits.
     """
-    tasks = _Tasks(policy, trees, now)
+    tasks = _Tasks(policy, trees, now, excuses)
     tasks.schema(objects)
     for rule in policy.rules:
         tasks.rule(rule, (*objects, *moved))
@@ -107,10 +118,11 @@ def check(
 
 
 class _Tasks:
-    def __init__(self, policy: Policy, trees: Trees, now: datetime) -> None:
+    def __init__(self, policy: Policy, trees: Trees, now: datetime, excuses: Excuses) -> None:
         self.policy = policy
         self.trees = trees
         self.now = now
+        self.excuses = excuses
         self.tasks: list[_Task] = []
         self.notes: list[Finding] = []
         self._versions: dict[tuple[int, str], str] = {}
@@ -224,14 +236,17 @@ class _Tasks:
                 if now is None:
                     continue
                 was = self._stance(rule, require.selector, _as_it_was(each))
-                if _only_moves(each) and was is not None and _is_asked(was) is _is_asked(now):
+                if _only_moves(each) and was is not None and was.exceptions == now.exceptions:
                     continue  # nothing is new, neither about it nor in what the rule has to do with it
-                if isinstance(now, Exempt):
-                    self.notes.append(_note(rule, now, each.effect))
+                mine = (rule.exceptions[index] for index in sorted(now.exceptions))
+                excuse = next((one for one in mine if self.excuses(one)), None)
+                if excuse is not None:
+                    self.notes.append(_note(rule, excuse, each.effect))
                     continue
-                # of what the rule was not asked about at the base, nothing is old to it
-                before = each.pair.before if _is_asked(was) else None
-                chosen.append((each._replace(pair=each.pair._replace(before=before)), now))
+                # of what the rule was not asked about at the base, or only left in peace there, nothing is old to it
+                is_known = was is not None and was.exceptions <= now.exceptions
+                before = each.pair.before if is_known else None
+                chosen.append((each._replace(pair=each.pair._replace(before=before)), now.see))
             self._add(require.check, require.params, chosen, rule, rule.name, rule.severity)
 
     def unread(self, rule: Rule, effects: Sequence[Effect]) -> None:
@@ -242,7 +257,8 @@ class _Tasks:
             meant = not rule.selectors or any(
                 own.meets(view, True, scoped) for own in rule.selectors for view in angles
             )
-            if not meant or self._exempt(rule, effect) is not None:
+            excused = any(self.excuses(rule.exceptions[index]) for index in self._exceptions(rule, effect))
+            if not meant or excused:
                 continue
             if any(one.selector.meets(view, True, scoped) for one in rule.requires for view in angles):
                 origin = effect.changes[0].origin
@@ -251,12 +267,12 @@ class _Tasks:
                 found = Finding(rule.name, rule.severity, ERROR, message, remedy=remedy, origin=origin)
                 self.notes.append(found._replace(subject=effect.subject))
 
-    def _stance(self, rule: Rule, selector: Selector, one: Object) -> _See | Exempt | None:
-        """What a rule has to do with an object: it sees it so, makes an exception of it, or is not about it (None)."""
+    def _stance(self, rule: Rule, selector: Selector, one: Object) -> _Stance | None:
+        """What a rule has to do with an object, None when it is not about it."""
         if one.pair.after is None:
             return None  # what goes need not be good
         found = self._chosen(rule, selector, one)
-        return None if found is None else self._exempt(rule, one.effect) or found
+        return None if found is None else _Stance(found, self._exceptions(rule, one.effect))
 
     def _chosen(self, rule: Rule, selector: Selector, one: Object) -> _See | None:
         """How a rule sees an object, whatever its exceptions; None when it is not about it."""
@@ -286,17 +302,21 @@ class _Tasks:
             return _pod_in
         return (lambda at: at) if meets(selector) else None
 
-    def _exempt(self, rule: Rule, effect: Effect) -> Exempt | None:
+    def _exceptions(self, rule: Rule, effect: Effect) -> frozenset[int]:
+        """The exceptions of a rule that are about an object and have not ended, by index."""
         scoped = self.policy.settings.cluster_scoped
-        for one in rule.exceptions:
-            if self.now > one.until or one.to is not None:
-                continue  # content has no author: an exception for somebody is none for it
-            if not one.selectors or all(
-                any(selector.whole and selector.meets(view, False, scoped) > MAYBE for selector in one.selectors)
-                for view in views(effect, False)
-            ):
-                return one
-        return None
+        return frozenset(
+            index
+            for index, one in enumerate(rule.exceptions)
+            if self.now <= one.until
+            and (
+                not one.selectors
+                or all(
+                    any(selector.whole and selector.meets(view, False, scoped) > MAYBE for selector in one.selectors)
+                    for view in views(effect, False)
+                )
+            )
+        )
 
     def _add(
         self,
@@ -396,10 +416,6 @@ def _as_it_was(one: Object) -> Object:
 def _only_moves(one: Object) -> bool:
     """Whether an object takes another place and stays what it is; its Effect is that it comes there."""
     return one.effect.before is ABSENT and one.pair.before is not None
-
-
-def _is_asked(stance: _See | Exempt | None) -> bool:
-    return stance is not None and not isinstance(stance, Exempt)
 
 
 def _note(rule: Rule, one: Exempt, effect: Effect) -> Finding:

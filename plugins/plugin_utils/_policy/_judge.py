@@ -48,7 +48,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import POLICY as POLICY_KIND
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Crowd, Members, crowd
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._permit import Owners, Permit, owners_by
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import OFF, Policy
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import OFF, Exempt, Policy
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
     POLICY,
     Understanding,
@@ -230,7 +230,7 @@ class _Run:
         result = permit.judge(found.effects, found.quiet)
         self.findings += result.findings
         self.changes, self.permissions = result.changes, result.permissions
-        self._valid(policy, repository, merge, found)
+        self._valid(policy, repository, merge, found, permit.excuses)
         if any(one.path.startswith(f"{POLICY}/") for one in differences):
             self._policy(policy, merge)
 
@@ -245,7 +245,14 @@ class _Run:
             signers = _signatures.Signers(tree, policy.people, home, self.now, self.deadline)
             return crowd(self.request, commits, policy, signers.who)
 
-    def _valid(self, policy: Policy, repository: Repository, merge: Merge, found: Understanding) -> None:
+    def _valid(
+        self,
+        policy: Policy,
+        repository: Repository,
+        merge: Merge,
+        found: Understanding,
+        excuses: Callable[[Exempt], bool],
+    ) -> None:
         """Whether what the change does is valid, and good by the content rules."""
         from ansible_collections.weft.platform.plugins.plugin_utils._policy import _content_rules, _valid
 
@@ -263,7 +270,9 @@ class _Run:
         trees = _content_rules.Trees(
             merge.before, merge.after, sides, found.environments, found.manifests, self.limits, self.deadline
         )
-        self.findings += _content_rules.check(policy, found.objects, found.moved, trees, self.now, found.unread)
+        self.findings += _content_rules.check(
+            policy, found.objects, found.moved, trees, self.now, excuses, found.unread
+        )
 
     def _policy(self, policy: Policy, merge: Merge) -> None:
         """What the change does to the policy itself."""

@@ -361,17 +361,16 @@ class Permit:
 
     # -- exceptions ---------------------------------------------------------------------------------------------
 
+    def excuses(self, one: Exempt) -> bool:
+        """Whether an exception holds now, and for everybody behind the change; what it is about is left aside."""
+        if self.now > one.until or any(approves(one, who.person) for who in self.crowd.behind if not who.unknown):
+            return False  # nobody approves their own change
+        return one.to is None or self._all(one.to)
+
     def _exempt(self, rule: Rule, effect: Effect, angles: Sequence[View], leaves: Leaves) -> Exempt | None:
         """The exception that holds for all of a Change, if any."""
-        for one in rule.exceptions:
-            if self.now > one.until or not self._for_all(one, effect, angles, leaves):
-                continue
-            approver = folded(one.approved_by.removeprefix("user:"))
-            if any(not who.unknown and folded(who.person.login) == approver for who in self.crowd.behind):
-                continue  # nobody approves their own change
-            if one.to is None or self._all(one.to):
-                return one
-        return None
+        found = (one for one in rule.exceptions if self.excuses(one) and self._for_all(one, effect, angles, leaves))
+        return next(found, None)
 
     def _for_all(self, one: Exempt, effect: Effect, angles: Sequence[View], leaves: Leaves) -> bool:
         if not one.selectors:
@@ -425,6 +424,11 @@ class Permit:
                     need.change,
                 )
             )
+
+
+def approves(one: Exempt, person: Person) -> bool:
+    """Whether somebody is the person who answers for an exception."""
+    return folded(person.login) == folded(one.approved_by.removeprefix("user:"))
 
 
 def _owners_change(rule: Rule) -> bool:

@@ -423,6 +423,31 @@ class TestRules:
         if permitted:
             assert any("approved by olga: urgent" in finding.message for finding in verdict.findings)
 
+    @pytest.mark.parametrize(
+        ("to", "author", "more", "permitted"),
+        [
+            ("", "mona", {}, True),
+            ("", "otto", {}, False),
+            ("", "OTTO", {}, False),
+            ("", "mona", {"committers": (Person("otto"),)}, False),
+            ("", "mona", {"pushers": (Person("otto"),)}, False),
+            (", to: application-developers", "mona", {}, True),
+            (", to: application-developers", "olga", {}, False),
+            (", to: application-developers", "mona", {"pushers": (Person("olga"),)}, False),
+        ],
+    )
+    def test_exceptions_of_content_are_for_the_same_people(
+        self, bench: Bench, to: str, author: str, more: Any, permitted: bool
+    ) -> None:
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += "  - name: pods\n    require: {object: {kind: Pod}, pss: baseline}\n"
+        rules += f"    exceptions: [{{until: 2026-06-30, approved_by: 'user:otto', reason: urgent{to}}}]\n"
+        pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop}\n"
+        pod += "spec: {hostPID: true, containers: [{name: c, image: i}]}\n"
+        verdict = self.ask(bench, rules, {"apps/shop/pod.yaml": pod}, author, **more)
+        assert verdict.permitted is permitted, why(verdict)
+        assert {rule for rule, _message in why(verdict)} == (set() if permitted else {"pods"})
+
     def test_exceptions_of_a_part(self, bench: Bench) -> None:
         rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
         rules += "  - name: frozen\n    change: {file: '**'}\n    deny: not now\n"
@@ -537,7 +562,7 @@ class TestMoves:
         assert verdict.permitted and {finding.rule for finding in verdict.findings} == {"pods"}
         assert not any(finding.new for finding in verdict.findings)
 
-    OLD = "until: 2027-01-01, approved_by: 'user:olga', reason: old"
+    OLD = "until: 2027-01-01, approved_by: 'user:lena', reason: old"
     LEGACY = f"    exceptions: [{{change: {{file: 'apps/legacy/**'}}, {OLD}}}]\n"
     ANYTHING = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
 
@@ -553,6 +578,21 @@ class TestMoves:
         back = bench.rules(self.ANYTHING + rule, **{"apps/shop/pod.yaml": self.POD % ""})
         verdict = back.ask({"apps/shop/pod.yaml": None, "apps/legacy/pod.yaml": self.POD % ""})
         assert verdict.permitted and {finding.severity for finding in verdict.findings} == {"info"}
+
+    def test_who_answers_for_an_exception_does_not_carry_content_in_or_out(self, bench: Bench) -> None:
+        rule = "  - name: pods\n    require: {object: {kind: Pod}, pss: restricted}\n" + self.LEGACY
+        own = bench.rules(self.ANYTHING + rule, **{"apps/legacy/pod.yaml": self.POD % ""})
+        leaving = own.ask({"apps/legacy/pod.yaml": None, "apps/shop/pod.yaml": self.POD % ""}, "lena")
+        assert {name for name, _message in why(leaving)} == {"pods"}
+        assert all(finding.new for finding in leaving.findings if finding.prohibits)
+        within = own.ask({"apps/legacy/pod.yaml": None, "apps/legacy/deep/pod.yaml": self.POD % ""}, "lena")
+        assert within.permitted and within.findings == ()
+        other = own.ask({"apps/legacy/pod.yaml": self.POD % ", labels: {a: b}"}, "lena")
+        assert other.permitted and {finding.new for finding in other.findings} == {False}
+        worse = own.ask(
+            {"apps/legacy/pod.yaml": (self.POD % "").replace("{containers", "{hostPID: true, containers")}, "lena"
+        )
+        assert len(why(worse)) == 1
 
     @pytest.mark.parametrize(("old", "new"), [("shop", "legacy"), ("legacy", "shop")])
     def test_a_move_neither_leaves_nor_enters_an_exception_unseen(self, bench: Bench, old: str, new: str) -> None:
