@@ -420,7 +420,7 @@ def _only_moves(one: Object) -> bool:
 
 def _note(rule: Rule, one: Exempt, effect: Effect) -> Finding:
     until = one.until.strftime("%Y-%m-%d")
-    message = f"an exception of this rule holds until {until}, approved by {one.approved_by[5:]}: {one.reason}"
+    message = f"an exception of this rule holds until {until}, approved by {one.approver}: {one.reason}"
     change = effect.changes[0]
     return Finding(rule.name, INFO, "content", message, origin=change.origin, subject=effect.subject, change=change)
 

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Value, same
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import areas, ask, restrictions, texts
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._exceptions import differing
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._load import ROLES, RULES, SETTINGS, TESTS
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PROHIBIT, WARN, Delta
@@ -115,6 +117,8 @@ def _alone(rule: Rule, came: bool) -> Iterator[Delta]:
     for text in restrictions(rule):
         if text != "its code owners may":
             yield Delta(_names(not came), f"{verb} {rule.name!r}: {text}, for {_about(rule)}", rule.origin)
+    if came:
+        yield from _exceptions((), rule.exceptions, f"rule {rule.name!r}")
 
 
 def _changed(old: Rule, new: Rule) -> Iterator[Delta]:
@@ -161,12 +165,10 @@ def _approvals(old: Rule, new: Rule) -> Iterator[Delta]:
 
 
 def _exceptions(old: tuple[Exempt, ...], new: tuple[Exempt, ...], name: str) -> Iterator[Delta]:
-    before = {_said(one): one for one in old}
-    after = {_said(one): one for one in new}
-    for said in sorted(before.keys() ^ after.keys()):
-        came = said in after
-        one = (after if came else before)[said]
-        yield Delta(_names(came), f"{name} {'has a new' if came else 'has no more the'} exception: {said}", one.origin)
+    for one in differing(new, old):
+        yield Delta(LOOSENS, f"{name} has a new exception: {_said(one)}", one.origin)
+    for one in differing(old, new):
+        yield Delta(TIGHTENS, f"{name} has no more the exception: {_said(one)}", one.origin)
 
 
 def _said(one: Exempt) -> str:
@@ -188,6 +190,10 @@ def _settings(before: Policy, after: Policy) -> Iterator[Delta]:
         if was != now:
             looser = _SEVERITIES[now] < _SEVERITIES[was]
             yield Delta(_names(looser), f"the check {name} has the severity {now}, not {was}", Origin(SETTINGS))
+    longest = [inf if one.longest_exception is None else one.longest_exception for one in (old, new)]
+    if longest[0] != longest[1]:
+        words = f"for at most {longest[1]} days" if longest[1] < inf else "for any time"
+        yield Delta(_names(longest[1] > longest[0]), f"new exceptions may hold {words}", Origin(SETTINGS))
     if old.cluster_scoped != new.cluster_scoped:
         yield Delta(CHANGES, "other kinds count as being in no namespace", Origin(SETTINGS))
     if repr(old.layout) != repr(new.layout):

@@ -232,7 +232,7 @@ class _Run:
         self.changes, self.permissions = result.changes, result.permissions
         self._valid(policy, repository, merge, found, permit.excuses)
         if any(one.path.startswith(f"{POLICY}/") for one in differences):
-            self._policy(policy, merge)
+            self._policy(policy, merge, self.crowd)
 
     def _crowd(self, policy: Policy, commits: list[Commit], tree: Files, repository: Repository) -> Crowd:
         from ansible_collections.weft.platform.plugins.plugin_utils._policy import _signatures
@@ -274,9 +274,9 @@ class _Run:
             policy, found.objects, found.moved, trees, self.now, excuses, found.unread
         )
 
-    def _policy(self, policy: Policy, merge: Merge) -> None:
+    def _policy(self, policy: Policy, merge: Merge, people: Crowd) -> None:
         """What the change does to the policy itself."""
-        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _deltas
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _deltas, _exceptions
 
         try:
             proposed = _load.load(merge.after)
@@ -284,6 +284,7 @@ class _Run:
             for problem in broken.problems:
                 self._invalid("policy", problem.origin, problem.message, "Mend the policy file.")
             return
+        self.findings += _exceptions.objections(policy, proposed, people, self.now)
         self.deltas = _deltas.compare(policy, proposed, (merge.before, merge.after))
         for delta in self.deltas:
             message = f"{delta.direction} the policy: {delta.message}"
@@ -337,6 +338,8 @@ class _Run:
         """Why a change does not mend a broken policy; [] when it does, and may."""
         if owning is None or owning.owners is None:
             return ["nobody owns the policy, so nobody can mend it by a change; see `owners` in policy/roles.yml"]
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _exceptions
+
         self.crowd = self._crowd(owning, commits, merge.before, repository)
         members = Members(owning, self.teams)
         out = []
@@ -347,7 +350,9 @@ class _Run:
         if elsewhere:
             out.append(f"nothing but policy/ may change while it is broken, not {elsewhere[0]}")
         try:
-            self.digest = _load.load(merge.after).digest
+            mended = _load.load(merge.after)
+            self.digest = mended.digest
+            self.findings += _exceptions.objections(_load.readable(merge.before), mended, self.crowd, self.now)
         except RulesError as still:
             out.append(f"the change does not mend the policy: {_first(still.problems)}")
         self.changes = tuple(_path_changes(differences))

@@ -324,7 +324,7 @@ class _Load:
     # -- settings -----------------------------------------------------------------------------------------------
 
     def _settings(self, file: _File, value: Value) -> None:
-        known = ("identity", "inventories", "environments", "plain", "render", "cluster_scoped", "checks")
+        known = ("identity", "inventories", "environments", "plain", "render", "cluster_scoped", "checks", "exceptions")
         top = file.mapping(value, (), known, "the file")
         layout = Layout()
         if "inventories" in top:
@@ -346,7 +346,16 @@ class _Load:
             isolated=isolated,
         )
         identity, checks = self._identity(file, top.get("identity", {})), self._checks(file, top.get("checks", {}))
-        self.settings = Settings(identity, layout, frozenset(scoped), checks)
+        longest = self._longest(file, top["exceptions"], ("exceptions",)) if "exceptions" in top else None
+        self.settings = Settings(identity, layout, frozenset(scoped), checks, longest)
+
+    @staticmethod
+    def _longest(file: _File, value: Value, path: Path) -> int | None:
+        days = file.mapping(value, path, ("longest",), "exceptions").get("longest")
+        if isinstance(days, int) and not isinstance(days, bool) and 1 <= days <= 36500:
+            return days
+        file.problem((*path, "longest"), f"longest is {_shown(days)}; it is a number of days from 1 on")
+        return None
 
     @staticmethod
     def _checks(file: _File, value: Value) -> dict[str, str]:
@@ -604,7 +613,7 @@ class _Load:
             selectors = self._selectors(file, parts["change"], (*at, "change")) if "change" in parts else ()
             to = self._who(file, parts["to"], (*at, "to")) if "to" in parts else None
             if until is not None:
-                out.append(Exempt(until, by, reason, to, selectors, file.origin(at)))
+                out.append(Exempt(until, by, reason, to, selectors, file.origin(at), parts))
         return tuple(out)
 
 
@@ -646,6 +655,11 @@ def load(tree: Files) -> Policy:
     if reading.problems:
         raise RulesError(sorted(set(reading.problems), key=lambda one: (one.origin.file, one.origin.line, one.message)))
     return policy
+
+
+def readable(tree: Files) -> Policy:
+    """What can be read of a policy, broken or not."""
+    return _Load(tree).policy()
 
 
 def owners(tree: Files) -> Policy | None:

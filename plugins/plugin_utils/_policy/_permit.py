@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, show_path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import PATH, Effect, Layout, Quiet
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._exceptions import answers_for
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import MAYBE, YES, Leaf
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     ERROR,
@@ -26,7 +27,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Permission,
     Person,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Behind, Crowd, Members, folded
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Behind, Crowd, Members
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
     Exempt,
     Leaves,
@@ -363,7 +364,7 @@ class Permit:
 
     def excuses(self, one: Exempt) -> bool:
         """Whether an exception holds now, and for everybody behind the change; what it is about is left aside."""
-        if self.now > one.until or any(approves(one, who.person) for who in self.crowd.behind if not who.unknown):
+        if self.now > one.until or any(answers_for(one, who.person) for who in self.crowd.behind if not who.unknown):
             return False  # nobody approves their own change
         return one.to is None or self._all(one.to)
 
@@ -386,7 +387,7 @@ class Permit:
 
     def _note(self, rule: Rule, one: Exempt, change: Change) -> None:
         until = one.until.strftime("%Y-%m-%d")
-        message = f"an exception of this rule holds until {until}, approved by {one.approved_by[5:]}: {one.reason}"
+        message = f"an exception of this rule holds until {until}, approved by {one.approver}: {one.reason}"
         finding = Finding(rule.name, INFO, NOT_PERMITTED, message, origin=change.origin, change=change)
         self.findings.append(finding._replace(subject=change.subject, field=change.field))
 
@@ -424,11 +425,6 @@ class Permit:
                     need.change,
                 )
             )
-
-
-def approves(one: Exempt, person: Person) -> bool:
-    """Whether somebody is the person who answers for an exception."""
-    return folded(person.login) == folded(one.approved_by.removeprefix("user:"))
 
 
 def _owners_change(rule: Rule) -> bool:

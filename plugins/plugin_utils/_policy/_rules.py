@@ -318,6 +318,7 @@ class Exempt(NamedTuple):
     approved_by  "user:LOGIN" of who answers for it
     to           whom it is for; None: everybody
     selectors    what it is for; () is all that the rule is about
+    raw          the exception as written, for comparing policies
     """
 
     until: datetime
@@ -326,6 +327,12 @@ class Exempt(NamedTuple):
     to: Who | None
     selectors: tuple[Selector, ...]
     origin: Origin
+    raw: Mapping[str, Value]
+
+    @property
+    def approver(self) -> str:
+        """The login of who answers for it."""
+        return self.approved_by.removeprefix("user:")
 
 
 class Owned(NamedTuple):
@@ -390,12 +397,14 @@ class Settings(NamedTuple):
     """policy/settings.yml.
 
     checks  PROHIBIT, WARN or OFF for those of BUILT_IN that are said; the others prohibit
+    longest_exception  how many days from its merge on an exception may hold; None: any time
     """
 
     identity: Identity = Identity()
     layout: Layout = Layout()
     cluster_scoped: frozenset[str] = frozenset()
     checks: Mapping[str, str] = {}
+    longest_exception: int | None = None
 
     def check(self, name: str) -> str:
         """What a finding of the built-in check `name` does."""

@@ -658,6 +658,99 @@ class TestThePolicyItself:
         assert said == sorted(said, key=lambda one: ({"loosens": 0, "changes": 1, "tightens": 2}[one[0]], one[1]))
         assert any(finding.kind == "policy" and not finding.prohibits for finding in verdict.findings)
 
+    FROZEN = "  - name: frozen\n    change: {file: 'docs/**'}\n    deny: not now\n"
+    OLD = "{until: 2026-06-30, approved_by: 'user:otto', reason: urgent, change: {file: 'docs/a/**'}}"
+
+    @pytest.mark.parametrize(
+        ("new", "approvals", "message"),
+        [
+            (OLD, (), ""),
+            ("{change: {file: docs/a/**}, reason: urgent, until: 2026-06-30, approved_by: user:otto}", (), ""),
+            (None, (), ""),
+            (OLD.replace("docs/a/**", "docs/**"), (), "otto, who answers for it, has not approved the head"),
+            (OLD.replace("docs/a/**", "docs/**"), ("mona", "lena"), "otto, who answers for it, has not"),
+            (OLD.replace("docs/a/**", "docs/**"), ("OTTO",), ""),
+            (OLD.replace("06-30", "07-30"), (), "has not approved"),
+            (OLD.replace("06-30", "07-30"), ("otto",), ""),
+            (OLD.replace("06-30", "06-29"), (), "has not approved"),
+            (OLD.replace("urgent", "other"), (), "has not approved"),
+            (OLD.replace("reason", "to: anyone, reason"), (), "has not approved"),
+            (OLD.replace("otto", "nobody-at-all"), (), "nobody-at-all, who answers for it, has not approved"),
+            (OLD.replace("otto", "olga"), (), "olga answers for this exception and is behind the change"),
+            (OLD.replace("otto", "olga"), ("olga", "otto"), "olga answers for this exception and is behind"),
+            (f"{OLD}, {OLD.replace('docs/a', 'docs/b')}", (), "has not approved"),
+            (f"{OLD}, {OLD.replace('docs/a', 'docs/b')}", ("otto",), ""),
+        ],
+    )
+    def test_an_exception_is_approved_by_whom_it_names(
+        self, bench: Bench, new: str | None, approvals: tuple[str, ...], message: str
+    ) -> None:
+        own = bench.rules(RULES[7:] + self.FROZEN + f"    exceptions: [{self.OLD}]\n")
+        exceptions = "" if new is None else f"    exceptions: [{new}]\n"
+        rules = "rules:\n" + RULES[7:] + self.FROZEN + exceptions
+        verdict = own.ask({"policy/rules/platform.yml": rules}, "olga", approvals)
+        assert verdict.permitted is (not message), why(verdict)
+        for finding in verdict.findings:
+            if finding.prohibits:
+                assert (finding.rule, finding.kind) == ("frozen", "not-permitted") and message in finding.message
+                assert str(finding.origin) == f"policy/rules/platform.yml:{len(rules.splitlines())}"
+                assert finding.who_could and finding.remedy
+
+    def test_an_exception_in_a_rule_that_is_new_or_called_otherwise_is_new(self, bench: Bench) -> None:
+        rule = self.FROZEN + f"    exceptions: [{self.OLD}]\n"
+        added = bench.ask({"policy/rules/more.yml": "rules:\n" + rule}, "olga")
+        assert [name for name, _message in why(added)] == ["frozen"]
+        assert any(delta.direction == "loosens" and "has a new exception" in delta.message for delta in added.deltas)
+        own = bench.rules(RULES[7:], **{"policy/rules/more.yml": "rules:\n" + rule})
+        called = {"policy/rules/more.yml": "rules:\n" + rule.replace("frozen", "icy")}
+        assert [name for name, _message in why(own.ask(called, "olga"))] == ["icy"]
+        assert own.ask(called, "olga", ("otto",)).permitted
+        moved = {"policy/rules/more.yml": None, "policy/rules/other.yml": "rules:\n" + rule}
+        assert own.ask(moved, "olga").permitted
+
+    def test_an_approval_of_an_exception_is_of_this_head(self, bench: Bench) -> None:
+        change = {"policy/rules/more.yml": "rules:\n" + self.FROZEN + f"    exceptions: [{self.OLD}]\n"}
+        head = bench.repo.commit(change, bench.base, author="olga")
+        older = (Approval(Person("otto"), bench.base),)
+        request = Request(bench.base, head, "main", Person("olga"), approvals=older)
+        ((_rule, message),) = why(judge(request, bench.repo.path, now=NOW, teams=TEAMS))
+        assert "has not approved the head" in message
+        pushed = bench.ask({}, "olga", ("otto",), head=head, pushers=(Person("otto"),))
+        assert any("is behind the change" in message for _rule, message in why(pushed))
+
+    @pytest.mark.parametrize(
+        ("longest", "until", "permitted"),
+        [
+            ("", "2999-01-01", True),
+            ("30", "2026-07-01", True),
+            ("30", "2026-07-02", False),
+            ("30", "2999-01-01", False),
+        ],
+    )
+    def test_an_exception_is_not_longer_than_the_settings_in_force_say(
+        self, bench: Bench, longest: str, until: str, permitted: bool
+    ) -> None:
+        settings = {"policy/settings.yml": f"exceptions: {{longest: {longest}}}\n"} if longest else {}
+        own = bench.rules(RULES[7:], **settings)
+        rule = self.FROZEN + f"    exceptions: [{self.OLD.replace('2026-06-30', until)}]\n"
+        change: dict[str, Any] = {"policy/rules/more.yml": "rules:\n" + rule}
+        plain = own.ask(change, "olga", ("otto",))
+        raised = own.ask({**change, "policy/settings.yml": "exceptions: {longest: 36500}\n"}, "olga", ("otto",))
+        for verdict in (plain, raised):
+            assert verdict.permitted is permitted, why(verdict)
+            assert all("more than 30 days from now" in message for _rule, message in why(verdict))
+        assert any("may hold for at most 36500" in delta.message for delta in raised.deltas)
+
+    def test_mending_does_not_bring_an_exception_by_the_way(self, repo: Any) -> None:
+        broken = self.FROZEN + f"    exceptions: [{self.OLD}]\n  - {{name: broken}}\n"
+        start = {**START, "policy/rules/more.yml": "rules:\n" + broken}
+        own = Bench(repo, start)
+        mended = "rules:\n" + self.FROZEN + f"    exceptions: [{self.OLD}]\n"
+        assert own.ask({"policy/rules/more.yml": mended}, "olga").permitted
+        wider = {"policy/rules/more.yml": mended.replace("docs/a/**", "docs/**")}
+        assert not own.ask(wider, "olga").permitted
+        assert own.ask(wider, "olga", ("otto",)).permitted
+
     def test_a_change_that_breaks_it_is_prohibited_with_every_problem(self, bench: Bench) -> None:
         verdict = bench.ask(
             {"policy/rules/platform.yml": "rules:\n  - {name: a, alow: x}\n  - {name: b, allow: nobody-knows}\n"},

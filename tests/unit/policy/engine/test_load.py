@@ -127,6 +127,7 @@ def test_an_exception_that_is_wrong(exception: str, message: str) -> None:
         ({"settings": "plan: [x]"}, ["policy/settings.yml:1: the file has no 'plan'; do you mean 'plain'?"]),
         ({"settings": "checks:\n  upgrades: warn"}, ["policy/settings.yml:2: checks has no 'upgrades'; do you mean"]),
         ({"settings": "checks:\n  schema: info"}, ["policy/settings.yml:2: check schema is 'info'; it is one of"]),
+        ({"settings": "exceptions:\n  longest: 0"}, ["policy/settings.yml:2: longest is 0; it is a number of days"]),
         ({"settings": "render:\n  charts:\n    c: x"}, ["policy/settings.yml:3: c is no list"]),
     ],
 )
