@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 Value = Any  # a JSON value, or ABSENT
@@ -76,10 +76,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the wanted value was written: a file and its 1-based line."""
+    """Where the wanted value was written: a file, its 1-based line, and the 1-based column where that is known.
+
+    A place is its file and line; the column is for those who point at it.
+    """
 
     file: str
     line: int = 0
+    column: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file

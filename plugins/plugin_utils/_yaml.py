@@ -84,7 +84,7 @@ class Position:
     @property
     def origin(self) -> Origin:
         """The same place as Changes carry it."""
-        return Origin(self.file, self.line)
+        return Origin(self.file, self.line, self.column)
 
 
 @dataclass(frozen=True)

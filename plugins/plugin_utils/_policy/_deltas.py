@@ -69,7 +69,7 @@ def _sets(
 
 def _members(before: Policy, after: Policy) -> Iterator[Delta]:
     roles = [{name: role.members for name, role in one.roles.items()} for one in (before, after)]
-    origins = {name: role.origin for one in (before, after) for name, role in one.roles.items()}
+    origins = {name: role.origin for name, role in after.roles.items()}
     yield from _sets(roles[0], roles[1], "role", origins)
     yield from _sets(before.teams, after.teams, "team", {})
     for login in sorted(before.people.keys() | after.people.keys()):
@@ -110,15 +110,16 @@ def _about(rule: Rule) -> str:
 def _alone(rule: Rule, came: bool) -> Iterator[Delta]:
     """A rule that comes or goes."""
     verb = "new rule" if came else "no more rule"
+    origin = rule.origin if came else Origin(rule.origin.file)
     if rule.allowed is not None:
-        yield Delta(_names(came), f"{verb} {rule.name!r}: {rule.allowed} may change {_about(rule)}", rule.origin)
+        yield Delta(_names(came), f"{verb} {rule.name!r}: {rule.allowed} may change {_about(rule)}", origin)
     if rule.owned is not None and rule.owned.how == "change":
-        yield Delta(_names(came), f"{verb} {rule.name!r}: code owners may change {_about(rule)}", rule.origin)
+        yield Delta(_names(came), f"{verb} {rule.name!r}: code owners may change {_about(rule)}", origin)
     for text in restrictions(rule):
         if text != "its code owners may":
-            yield Delta(_names(not came), f"{verb} {rule.name!r}: {text}, for {_about(rule)}", rule.origin)
+            yield Delta(_names(not came), f"{verb} {rule.name!r}: {text}, for {_about(rule)}", origin)
     if came:
-        yield from _exceptions((), rule.exceptions, f"rule {rule.name!r}")
+        yield from _exceptions((), rule.exceptions, rule)
 
 
 def _changed(old: Rule, new: Rule) -> Iterator[Delta]:
@@ -143,7 +144,7 @@ def _part(key: str, before: Value, after: Value, old: Rule, new: Rule) -> Iterat
     elif key == "approvals" and old.approvals is not None and new.approvals is not None:
         yield from _approvals(old, new)
     elif key == "exceptions":
-        yield from _exceptions(old.exceptions, new.exceptions, name)
+        yield from _exceptions(old.exceptions, new.exceptions, new)
     elif key == "severity":
         does = "only warns" if after == "warn" else "prohibits"
         yield Delta(_names(after == "warn"), f"{name} now {does}", new.origin)
@@ -164,11 +165,11 @@ def _approvals(old: Rule, new: Rule) -> Iterator[Delta]:
     yield from _who(before.unless, after.unless, f"need no approval (rule {new.name!r})", new.origin)
 
 
-def _exceptions(old: tuple[Exempt, ...], new: tuple[Exempt, ...], name: str) -> Iterator[Delta]:
+def _exceptions(old: tuple[Exempt, ...], new: tuple[Exempt, ...], rule: Rule) -> Iterator[Delta]:
     for one in differing(new, old):
-        yield Delta(LOOSENS, f"{name} has a new exception: {_said(one)}", one.origin)
+        yield Delta(LOOSENS, f"rule {rule.name!r} has a new exception: {_said(one)}", one.origin)
     for one in differing(old, new):
-        yield Delta(TIGHTENS, f"{name} has no more the exception: {_said(one)}", one.origin)
+        yield Delta(TIGHTENS, f"rule {rule.name!r} has no more the exception: {_said(one)}", rule.origin)
 
 
 def _said(one: Exempt) -> str:

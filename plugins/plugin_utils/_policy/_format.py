@@ -431,7 +431,8 @@ def _case(origin: Origin | None, name: str) -> str:
     if origin is None:
         return f"classname={_quoted('the whole change')} name={_quoted(name)}"
     file = _quoted(origin.file)
-    return f'classname={file} name={_quoted(name)} file={file} line="{max(origin.line, 1)}"'
+    line = f' line="{origin.line}"' if origin.line else ""
+    return f"classname={file} name={_quoted(name)} file={file}{line}"
 
 
 def _quoted(words: str) -> str:

@@ -307,8 +307,10 @@ class _Run:
         remedy = "A policy owner mends policy/ in a change of its own."
         for problem in broken.problems:
             message = f"the policy of the target branch is broken: {problem.message}"
-            finding = Finding("policy", severity, POLICY_KIND, message, remedy=remedy, origin=problem.origin)
-            self.findings.append(finding)
+            file = problem.origin.file
+            stays = merge.before.entry(file) == merge.after.entry(file)
+            origin = problem.origin if stays else Origin(file)
+            self.findings.append(Finding("policy", severity, POLICY_KIND, message, remedy=remedy, origin=origin))
         who = owning.owners.names() if owning is not None and owning.owners is not None else ()
         for reason in reasons:
             self.findings.append(Finding("policy", PROHIBIT, POLICY_KIND, reason, who, remedy))

@@ -219,7 +219,7 @@ class Finding(NamedTuple):
     message    what is wrong, in a sentence
     who_could  roles, teams or users by whom the change could be made ("role:x", "team:y", "user:z", "anyone")
     remedy     how to go on, in a sentence
-    origin     where it was written (in head; in base for what was removed)
+    origin     where it was written, in head: for what was removed, what is left around it, or its file without a line
     subject, field  what it is about; with rule and message they make the key by which a finding at the base is
                known to be the same as one at the head
     change     the Change that is judged, where it is about one

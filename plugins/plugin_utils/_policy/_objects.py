@@ -248,9 +248,11 @@ def moved(pair: Pair, environment: str) -> tuple[Effect, Effect]:
 
 def placed(change: Change, pair: Pair) -> Change:
     """The Change with its place, and hidden where it holds a secret."""
-    side = pair.before if change.after is ABSENT and pair.before is not None else pair.after
-    assert side is not None  # a Change is on a side that is there
-    origin = side.position(change.field) if change.field else side.origin
+    if pair.after is None:
+        assert pair.before is not None  # a Change is on a side that is there
+        origin = Origin(pair.before.origin.file)  # what is left of it is its file at most
+    else:
+        origin = pair.after.position(change.field) if change.field else pair.after.origin
     return change_with(change, origin, is_secret(change))
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Path
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _objects, _process
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import metadata_of, text_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import metadata_of, named, text_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     GitError,
     Limits,
@@ -448,7 +448,8 @@ def _placed(stage: _Stage, one: ObjectAt, file: str, made: bool) -> ObjectAt:
     document = place.document
 
     def position(path: Path) -> Origin:
-        known = _objects.indexed(one.object, path)
+        # by their keys, for Kustomize puts elements of lists in another order
+        known = _objects.indexed(document.value, named(one.object, _objects.indexed(one.object, path)))
         while known and document.node(known) is None:
             known = known[:-1]
         return document.key_position(known).origin

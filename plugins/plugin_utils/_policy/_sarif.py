@@ -3,7 +3,8 @@
 """A verdict as a SARIF 2.1.0 log (OASIS standard of 2020-03-27), in the subset that code scanning reads.
 
 A finding on a whole file stands at line 1, one on the whole change at the first place that the change touches: code
-scanning refuses results without a line.
+scanning wants a line.  What is gone has none: its result is about the file (3.29.4 of the standard: a physicalLocation
+without a region is about the whole of its artifact).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Subject, show_path
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Subject, show_path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _text as text
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._format import KIND_WORDS, who_could
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
@@ -126,12 +127,12 @@ def _message(finding: Finding) -> str:
 
 def _location(finding: Finding, fallback: Origin) -> Json:
     origin = finding.origin or fallback
-    location: Json = {
-        "physicalLocation": {
-            "artifactLocation": {"uri": uri(origin.file), "uriBaseId": "%SRCROOT%"},
-            "region": {"startLine": max(origin.line, 1)},
-        }
-    }
+    physical: Json = {"artifactLocation": {"uri": uri(origin.file), "uriBaseId": "%SRCROOT%"}}
+    is_gone = finding.change is not None and finding.change.after is ABSENT
+    if origin.line or not is_gone:
+        column = {"startColumn": origin.column} if origin.column else {}
+        physical["region"] = {"startLine": max(origin.line, 1), **column}
+    location: Json = {"physicalLocation": physical}
     subject = finding.subject or (finding.change.subject if finding.change else None)
     if subject is not None:
         location["logicalLocations"] = [_logical(subject, finding)]

@@ -415,9 +415,12 @@ def _id(one: Definition | None) -> tuple[str, str, str] | None:
 
 
 def _placed(change: Change, before: Definition | None, after: Definition | None, secret: bool) -> Change:
-    side = before if change.after is ABSENT and before is not None else after or before
-    assert side is not None  # a Change is on a side that is there
-    return change_with(change, side.position(change.field), secret or is_secret(change))
+    if after is None:
+        assert before is not None  # a Change is on a side that is there
+        origin = Origin(before.file)  # what is left of it is its file at most
+    else:
+        origin = after.position(change.field)
+    return change_with(change, origin, secret or is_secret(change))
 
 
 def _link_targets(side: Side, changed: Collection[str]) -> set[str]:

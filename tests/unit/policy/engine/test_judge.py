@@ -511,7 +511,7 @@ class TestMoves:
         assert [message for _rule, message in why(prohibited)] == [
             "mona may not make this change; it only moves, but to where other rules hold"
         ]
-        assert [(one.action, str(one.origin)) for one in prohibited.changes] == [("removed", "apps/platform/x.yaml:1")]
+        assert [(one.action, str(one.origin)) for one in prohibited.changes] == [("removed", "apps/platform/x.yaml")]
         back = own.ask({"apps/platform/web.yaml": config_map(), "apps/shop/web.yaml": None}, "mona")
         assert [(one.action, str(one.origin)) for one in back.changes] == [("added", "apps/platform/web.yaml:1")]
         assert not back.permitted

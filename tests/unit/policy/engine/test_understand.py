@@ -99,7 +99,7 @@ class TestObjects:
             ("Deployment.apps:shop/one", "removed", (), "", ""),
             ("Deployment.apps:shop/two", "added", (), "", ""),
         ]
-        assert [change.origin and change.origin.line for effect in found.effects for change in effect.changes] == [1, 1]
+        assert [change.origin and change.origin.line for effect in found.effects for change in effect.changes] == [0, 1]
 
     @pytest.mark.parametrize(
         "text",
