@@ -32,7 +32,8 @@ PATIENCE = 150.0
 class StaticPods(Resource):
     """Manifests of the API server, controller manager, scheduler and etcd.
 
-    Spec: config (kubeadm's InitConfiguration and ClusterConfiguration of this machine).
+    Spec: config (kubeadm's InitConfiguration and ClusterConfiguration of this machine), patches ({file name: content}
+    of kubeadm's patch folder).
     """
 
     type: ClassVar[str] = "static_pods"
@@ -75,11 +76,24 @@ class StaticPods(Resource):
     def rendered(self) -> Dict[str, str]:
         """Manifest texts by component, as kubeadm would write them."""
         with tempfile.TemporaryDirectory(dir=RUN, prefix="weft-") as folder:
-            environment = {"KUBEADM_INIT_DRYRUN_DIR": folder}
-            kubeadm(["init", "phase", "control-plane", "all", "--dry-run"], self.documents(), environment)
+            out, documents = Path(folder, "out"), self.patched(Path(folder, "patches"))
+            out.mkdir()
+            environment = {"KUBEADM_INIT_DRYRUN_DIR": str(out)}
+            kubeadm(["init", "phase", "control-plane", "all", "--dry-run"], documents, environment)
             if "etcd" in self.names():
-                kubeadm(["init", "phase", "etcd", "local", "--dry-run"], self.documents(), environment)
-            return {name: text_of(Path(folder), name) for name in self.names()}
+                kubeadm(["init", "phase", "etcd", "local", "--dry-run"], documents, environment)
+            return {name: text_of(out, name) for name in self.names()}
+
+    def patched(self, folder: Path) -> List[Dict[str, Any]]:
+        """The configuration with the wanted patches, written to a folder: those on the disk may be older."""
+        folder.mkdir()
+        for name, content in self.spec.get("patches", {}).items():
+            (folder / name).write_text(content)
+        documents = self.documents()
+        for document in documents:
+            if document.get("kind") == "InitConfiguration":
+                document["patches"] = {"directory": str(folder)}
+        return documents
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Bring kubeadm's own record up to date, then etcd, then the components that stand on it together.
@@ -119,10 +133,11 @@ class StaticPods(Resource):
         ill = self.write(texts)
         if not ill:
             return
-        self.write(old)
+        still = self.write(old)
+        after = f", but {', '.join(still)} did not become healthy with them either" if still else ""
         raise KubeadmError(
             f"{', '.join(ill)} not healthy {PATIENCE:.0f} s after the manifest had changed on "
-            f"{self.machine or 'this machine'}; the old manifests were put back. "
+            f"{self.machine or 'this machine'}; the old manifests were put back{after}. "
             f"What was said is below /var/log/pods/kube-system_{ill[0]}-*"
         )
 

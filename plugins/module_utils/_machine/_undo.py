@@ -73,12 +73,15 @@ def given_back(
         if spec.get("type") != UNWANTED:
             out.append(spec)
             continue
-        extra: Dict[str, Any] = {key: spec[key] for key in ("stage", "secret") if key in spec}
+        given: Dict[str, Any] = {key: spec[key] for key in ("stage", "secret") if key in spec}
         for entry in ledger.newest_first():
+            extra = dict(given)
             if not wanted.isdisjoint((entry.key, (entry.key[0], ""))) or not _is_meant(spec, entry.key):
                 continue
             kind = types[entry.key[0]]
             assert issubclass(kind, MachineResource)  # only what this domain does has a ledger
+            if entry.secret:
+                extra["secret"] = True
             if kind is File:
                 extra["parents"] = [folder for folder in ledger.parents() if entry.key[1].startswith(f"{folder}/")]
             out += [{**one, **extra} for one in kind.undo(entry.key[1], entry.before, entry.kept)]

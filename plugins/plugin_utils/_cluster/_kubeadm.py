@@ -78,11 +78,11 @@ def control_plane(variables: Variables, version: str, images: Mapping[str, str],
     out = [
         _directory(FOLDER),
         _directory(AUDIT_FOLDER),
-        _file(f"{FOLDER}/audit-policy.yaml", dump(variables["cluster_audit_policy"])),
-        _file(f"{FOLDER}/authentication.yaml", dump(authentication(variables))),
-        _file(f"{FOLDER}/admission.yaml", dump(admission(variables))),
+        _directory(PATCHES),
+        _file(f"{FOLDER}/authentication.yaml", dump(authentication(variables)), stage="member"),
+        *(_file(path, text, stage="member") for path, text in read_once(variables).values()),
         *_external_etcd_files(variables),
-        {"type": "patches", "stage": "prepare", "name": PATCHES, "files": patches(variables)},
+        {"type": "patches", "stage": "member", "name": PATCHES, "files": patches(variables)},
         kubelet_file(variables),
         {
             "type": "encryption",
@@ -106,7 +106,10 @@ def control_plane(variables: Variables, version: str, images: Mapping[str, str],
             "config": init,
         }
     )
-    out.append({"type": "static_pods", "stage": "member", "name": "control-plane", "config": init})
+    pods = {"type": "static_pods", "stage": "member", "name": "control-plane", "config": init}
+    out.append({**pods, "patches": patches(variables)})
+    # What an API server read before is there until all is well with what the next one reads.
+    out.append({"type": "unwanted", "stage": "member", "name": FOLDER})
     return out
 
 
@@ -167,7 +170,7 @@ def cluster_configuration(variables: Variables, version: str, images: Mapping[st
     """ClusterConfiguration: the same on every control plane."""
     extra = variables["cluster_component_args"]
     gates = _gates(variables)
-    server = {**_TLS, **_api_server(), **gates}
+    server = {**_TLS, **_api_server(variables), **gates}
     manager = {**_TLS, "profiling": "false", "terminated-pod-gc-threshold": "1000", **gates}
     scheduler = {**_TLS, "profiling": "false", **gates}
     out: Document = {
@@ -252,11 +255,8 @@ def api_server(variables: Variables) -> str:
 
 
 def patches(variables: Variables) -> dict[str, str]:
-    """kubeadm's patch files, by name: the user's, and one that restarts the API server when what it reads changes."""
-    read = dump(variables["cluster_audit_policy"]) + dump(admission(variables))
-    digest = hashlib.sha256(read.encode()).hexdigest()[:16]
-    mark = {"metadata": {"annotations": {"weft.platform/configuration": digest}}}
-    out = {"kube-apiserver000+merge.json": json.dumps(mark, sort_keys=True)}
+    """kubeadm's patch files, by name."""
+    out = {}
     for number, patch in enumerate(variables["cluster_patches"], 1):
         name = f"{patch['component']}{number:03}+{patch.get('type', 'strategic')}.json"
         out[name] = json.dumps(patch["patch"], sort_keys=True)
@@ -264,6 +264,23 @@ def patches(variables: Variables) -> dict[str, str]:
 
 
 # --- what the API server reads ------------------------------------------------------------------------------------
+
+
+def read_once(variables: Variables) -> dict[str, tuple[str, str]]:
+    """What the API server reads when it starts, by the flag that names it: path and text.
+
+    A changed text has another path, so that it comes with a changed flag, which restarts the API server, and so that
+    the old one is still there if that does not become healthy.
+    """
+    texts = {
+        "audit-policy-file": ("audit-policy", dump(variables["cluster_audit_policy"])),
+        "admission-control-config-file": ("admission", dump(admission(variables))),
+    }
+    return {flag: (_by_digest(name, text), text) for flag, (name, text) in texts.items()}
+
+
+def _by_digest(name: str, text: str) -> str:
+    return f"{FOLDER}/{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}.yaml"
 
 
 def authentication(variables: Variables) -> Document:
@@ -302,14 +319,13 @@ def admission(variables: Variables) -> Document:
     }
 
 
-def _api_server() -> dict[str, str]:
+def _api_server(variables: Variables) -> dict[str, str]:
     return {
-        "admission-control-config-file": f"{FOLDER}/admission.yaml",
+        **{flag: path for flag, (path, _text) in read_once(variables).items()},
         "audit-log-maxage": "30",
         "audit-log-maxbackup": "10",
         "audit-log-maxsize": "100",
         "audit-log-path": f"{AUDIT_FOLDER}/audit.log",
-        "audit-policy-file": f"{FOLDER}/audit-policy.yaml",
         "authentication-config": f"{FOLDER}/authentication.yaml",
         "enable-admission-plugins": "NodeRestriction,DenyServiceExternalIPs",
         "encryption-provider-config": f"{FOLDER}/encryption.json",
@@ -499,7 +515,9 @@ def _external_etcd_files(variables: Variables) -> list[Spec]:
         return []
     folder = f"{FOLDER}/etcd"
     pairs = (("ca.crt", "ca"), ("client.crt", "cert"), ("client.key", "key"))
-    files = [{**_file(f"{folder}/{name}", external[key]), "secret": key == "key"} for name, key in pairs]
+    files = [
+        {**_file(f"{folder}/{name}", external[key], stage="member"), "secret": key == "key"} for name, key in pairs
+    ]
     return [_directory(folder), *files]
 
 

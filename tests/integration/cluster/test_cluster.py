@@ -315,6 +315,29 @@ def test_an_argument_of_the_api_server_changes_control_planes_one_by_one(lab: La
     assert {one["cost"] for one in made} == {"restart kube-apiserver"}
 
 
+def test_what_the_api_server_reads_once_is_in_force_after_one_apply(lab: Lab) -> None:
+    """The plan names the restart, and nothing is left for a second apply."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "bare", "namespace": "default"},
+        "spec": {"containers": [{"name": "bare", "image": "example.org/bare"}]},
+    }
+    create = ("create", "--dry-run=server", "-f", "-")
+    assert "created" in lab.kubectl(*create, stdin=json.dumps(pod))
+    patch = {"component": "kube-scheduler", "type": "merge", "patch": {"metadata": {"labels": {"patched": "yes"}}}}
+    wanted = {"cluster_pod_security": {"enforce": "restricted"}, "cluster_patches": [patch]}
+    made = edited(lab, lambda data: [own.update(wanted) for own in lab.machines(data)])
+    restarts = {(one["subject"]["scope"], one["cost"]) for one in made if one.get("cost")}
+    components = ("kube-apiserver", "kube-scheduler")
+    assert restarts == {(f"ci-cp{n}", f"restart {name}") for n in (1, 2, 3) for name in components}
+    assert "violates PodSecurity" in lab.kubectl(*create, stdin=json.dumps(pod), check=False)
+    lab.edit(lambda data: [own.pop(name) for own in lab.machines(data) for name in wanted])
+    lab.apply()
+    assert lab.plan() == []
+    assert "created" in lab.kubectl(*create, stdin=json.dumps(pod))
+
+
 def test_certificates_about_to_end_are_renewed_and_taken_up(lab: Lab) -> None:
     short = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",

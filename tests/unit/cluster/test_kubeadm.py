@@ -126,24 +126,31 @@ def test_probes_and_nothing_else_may_ask_anonymously() -> None:
 
 
 def test_what_the_api_server_reads_once_restarts_it_and_nothing_else_does() -> None:
-    def mark(**more: Any) -> str:
-        return _kubeadm.patches(variables(**more))["kube-apiserver000+merge.json"]
+    def read(**more: Any) -> dict[str, str]:
+        server = flags(_kubeadm.cluster_configuration(variables(**more), "v1.37.2", IMAGES)["apiServer"])
+        return {name: server[name] for name in ("audit-policy-file", "admission-control-config-file")}
 
-    assert mark() == mark(cluster_encryption_resources=["secrets", "configmaps"])
-    assert mark() != mark(cluster_pod_security={"enforce": "restricted"})
-    assert mark() != mark(cluster_audit_policy={"rules": [{"level": "None"}]})
+    assert read() == read(cluster_encryption_resources=["secrets", "configmaps"])
+    one, two = read(cluster_pod_security={"enforce": "restricted"}), read(cluster_audit_policy={"rules": []})
+    assert [name for name in one if one[name] != read()[name]] == ["admission-control-config-file"]
+    assert [name for name in two if two[name] != read()[name]] == ["audit-policy-file"]
+    specs = _kubeadm.control_plane(variables(cluster_audit_policy={"rules": []}), "v1.37.2", IMAGES, first=False)
+    assert set(two.values()) <= {spec.get("path") for spec in specs}
 
 
 def test_patches_are_files_in_their_order() -> None:
     given = [{"component": "etcd", "patch": {"a": 1}}, {"component": "kube-scheduler", "type": "json", "patch": []}]
     found = _kubeadm.patches(variables(cluster_patches=given))
-    assert list(found)[1:] == ["etcd001+strategic.json", "kube-scheduler002+json.json"]
+    assert list(found) == ["etcd001+strategic.json", "kube-scheduler002+json.json"]
 
 
 def test_resources_stand_in_an_order_in_which_they_can_be_made() -> None:
     specs = _kubeadm.control_plane(variables(), "v1.37.2", IMAGES, first=False)
     order = [spec["type"] for spec in specs if spec["stage"] == "member"]
-    assert order == ["encryption", "control_plane", "file", "unwanted", "certificates", "static_pods"]
+    assert order == [
+        *("file", "file", "file", "patches", "encryption", "control_plane", "file", "unwanted", "certificates"),
+        *("static_pods", "unwanted"),
+    ]
     assert [spec["type"] for spec in _kubeadm.worker(variables(), "v1.37.2")] == ["file", "worker"]
 
 

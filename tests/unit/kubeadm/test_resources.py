@@ -74,6 +74,21 @@ def render(machine: Machine, **flags: dict[str, str]) -> None:
         (machine.notes / "rendered" / f"{name}.yaml").write_text(text)
 
 
+def test_manifests_are_rendered_with_the_wanted_patches_and_not_with_those_on_the_disk(
+    machine: Machine, pods: _static_pods.StaticPods
+) -> None:
+    machine.become_control_plane()
+    machine.behave(
+        f"""folder=$(sed -n 's/.*"directory": "\\([^"]*\\)".*/\\1/p' {machine.notes}/config)
+        [ -z "$KUBEADM_INIT_DRYRUN_DIR" ] || cp {machine.notes}/rendered/* "$KUBEADM_INIT_DRYRUN_DIR"
+        ls "$folder" > {machine.notes}/patches; cat "$folder"/* > {machine.notes}/patch"""
+    )
+    pods.spec = {**pods.spec, "patches": {"kube-scheduler001+merge.json": '{"wanted": 1}'}}
+    assert pods.changes(pods.observe()) == []
+    assert (machine.notes / "patches").read_text() == "kube-scheduler001+merge.json\n"
+    assert (machine.notes / "patch").read_text() == '{"wanted": 1}'
+
+
 def test_nothing_is_compared_before_the_machine_is_a_control_plane(pods: _static_pods.StaticPods) -> None:
     assert pods.changes(pods.observe()) == []
 

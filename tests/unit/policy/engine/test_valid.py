@@ -14,7 +14,7 @@ from ansible_collections.weft.platform.plugins.module_utils._change import ABSEN
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes import load_versions
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _schema, _valid
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import VARIABLE, Effect, Layout, Reached
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import VERSION, Side
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import SchemaError, Variables
 from ansible_collections.weft.platform.plugins.plugin_utils._yaml import LIMITS
 
@@ -123,7 +123,7 @@ def test_a_schema_that_cannot_be_used(tmp_path: Path, content: str | None) -> No
 
 def test_the_schema_of_the_collection() -> None:
     found = _valid.variables()
-    assert {_valid.VERSION, *_valid.IMMUTABLE} <= set(found.properties)
+    assert {VERSION, *_valid.IMMUTABLE} <= set(found.properties)
     assert {"cluster_", "node_"} <= set(found.prefixes)
 
 
@@ -170,17 +170,20 @@ def test_minor_of(version: Value, minor: tuple[int, int] | None) -> None:
     ],
 )
 def test_upgrades(before: Value, after: Value, message: str) -> None:
-    load = partial(Variables, {_valid.VERSION: {"default": "1.36"}}, ())
-    said = [one.message for one in _valid.check_life([effect(_valid.VERSION, before, after)], (side(), side()), load)]
+    load = partial(Variables, {VERSION: {"default": "1.36"}}, ())
+    said = [one.message for one in _valid.check_life([effect(VERSION, before, after)], (side(), side()), load)]
     assert len(said) == bool(message) and all(message in one for one in said), said
 
 
 def test_life_is_of_hosts() -> None:
     """What reaches no host is no cluster's; what reaches many hosts in one environment is said once."""
     change = ("1.36.3", "1.39.0")
-    none = effect(_valid.VERSION, *change, hosts=("",))
+    none = effect(VERSION, *change, hosts=("",))
     assert list(_valid.check_life([none], (side(), side()))) == []
-    many = [effect(_valid.VERSION, *change, hosts=("cp1", "cp2")), effect(_valid.VERSION, *change, hosts=("w1",))]
+    many = [
+        effect(VERSION, *change, hosts=("cp1", "cp2")),
+        effect(VERSION, *change, hosts=("w1",)),
+    ]
     assert len(list(_valid.check_life(many, (side(), side())))) == 1
 
 
@@ -207,7 +210,7 @@ def test_what_cannot_change(after: str, prohibited: bool) -> None:
 )
 def test_skew(versions: dict[str, str], message: str) -> None:
     same = dict.fromkeys(versions, "1.36.0")
-    change = [effect(_valid.VERSION, "1.36.0", "1.36.1")]
+    change = [effect(VERSION, "1.36.0", "1.36.1")]
     said = [one for one in _valid.check_life(change, (side(**same), side(**versions))) if one.new]
     assert [one.message.startswith(message) for one in said] == ([True] if message else [])
     old = [one for one in _valid.check_life(change, (side(**versions), side(**versions))) if one.new]
@@ -251,7 +254,7 @@ def test_the_version_that_a_lock_file_makes_of_a_variable(written: str, lock: st
     mine = Side(TreeOf(files), Layout(names=frozenset({"prod"})), LIMITS)
     assert _valid.version_of(mine, "prod") == found
     groups = mine.groups("prod")
-    assert mine.effective("prod", groups, {_valid.VERSION}).version("b1") is None  # no machine of the cluster
+    assert mine.effective("prod", groups, {VERSION}).version("b1") is None  # no machine of the cluster
 
 
 def test_what_a_lock_file_may_name_is_what_can_be_built() -> None:
