@@ -7,7 +7,8 @@ ways through a pattern are followed at once, so a search costs at most (length o
 
 Known: literals, `.`, classes with ranges and [:names:], \\d \\w \\s \\pL and so on, groups, `|`, `* + ? {n,m}` (also
 lazy), ^ $ \\A \\z \\b \\B, flags i s m U.  Not known: \\p{Script} by name of a script, \\C.
-Only whether there is a match is told.
+Told are whether there is a match, and the texts that match, as Go finds them: leftmost, and of several ways through
+the pattern the one that comes first.
 """
 
 from __future__ import annotations
@@ -69,6 +70,67 @@ class Pattern:
                 if state.test is not None and state.test(char):
                     current.update(state.follow)
         return False
+
+    def find_all(self, text: str, count: int = -1) -> list[str]:
+        """The texts that match, from the left and beside each other; at most `count` of them unless that is negative.
+
+        Raises:
+            PatternError: text and pattern together are too large.
+        """
+        out: list[str] = []
+        at, before, steps = 0, -1, 0
+        while at <= len(text) and (count < 0 or len(out) < count):
+            begin, end, taken = self._find(text, at, MAX_STEPS - steps)
+            steps += taken
+            if begin < 0:
+                break
+            # nothing at all is no match where the last one ended
+            if end > begin or end != before:
+                out.append(text[begin:end])
+            before, at = end, max(end, begin + 1)
+        return out
+
+    def _find(self, text: str, at: int, limit: int) -> tuple[int, int, int]:
+        """Where the first match at or after `at` begins and ends (-1: nowhere), and the steps taken."""
+        found, steps = (-1, -1), 0
+        #: where each way through began, by the state that it is at; the ways that come first stand first
+        current: dict[int, int] = {}
+        while True:
+            reached: dict[int, int] = {}
+            end = self._follow([*current.items(), *(((self._start, at),) if found[0] < 0 else ())], text, at, reached)
+            if end >= 0:
+                found = (end, at)
+            steps += len(reached) + 1
+            if steps > limit:
+                raise PatternError("pattern and text together are too large to be matched")
+            if at == len(text) or (not reached and found[0] >= 0):
+                return (*found, steps)
+            char, current = text[at], {}
+            for index, begin in reached.items():
+                state = self._states[index]
+                if state.test is not None and state.test(char):
+                    for follow in state.follow:
+                        current.setdefault(follow, begin)
+            at += 1
+
+    def _follow(self, todo: list[tuple[int, int]], text: str, at: int, reached: dict[int, int]) -> int:
+        """As `_close`, in the order of preference; where the way that reaches the end began, -1 where none does."""
+        seen: set[int] = set()
+        for first, begin in todo:
+            stack = [first]
+            while stack:
+                index = stack.pop()
+                if index in seen:
+                    continue
+                seen.add(index)
+                state = self._states[index]
+                if state.test is not None:
+                    reached[index] = begin
+                elif not state.condition or _holds(state.condition, text, at):
+                    if not state.follow:
+                        return begin  # what comes after it is not wanted any more
+                    stack.extend(reversed(state.follow))
+        return -1
 
     def _close(self, todo: set[int], text: str, at: int, reached: set[int]) -> bool:
         """Follow everything that takes no character; true when the end of the pattern is reached."""
@@ -154,6 +216,8 @@ class _Parser:
         self.text = text
         self.at = 0
         self.states: list[_State] = []
+        # states that prefer what comes after them to what they repeat
+        self.lazy: set[int] = set()
         self.flags: frozenset[str] = frozenset()
         self.depth = 0
         # whether what was read last is something that a repetition can follow
@@ -174,7 +238,8 @@ class _Parser:
     def close(self, piece: _Piece, follow: int) -> None:
         for index in piece.open:
             state = self.states[index]
-            self.states[index] = state._replace(follow=(*state.follow, follow))
+            both = (follow, *state.follow) if index in self.lazy else (*state.follow, follow)
+            self.states[index] = state._replace(follow=both)
 
     def chain(self, first: _Piece, second: _Piece) -> _Piece:
         self.close(first, second.start)
@@ -226,10 +291,12 @@ class _Parser:
             if not self.repeatable:
                 raise PatternError("a repetition of what is no single thing; use a group")
             self.repeatable = False
-            self.take("?")
+            # "U" turns around which way is tried first
+            lazy = self.take("?") is not ("U" in flags)
             end, after = self.at, self.flags
             del self.states[first:]
-            piece = self.repeat(begin, flags, *bounds)
+            self.lazy = {index for index in self.lazy if index < first}
+            piece = self.repeat(begin, flags, lazy, *bounds)
             self.at, self.flags, self.repeatable = end, after, False
         return piece
 
@@ -251,8 +318,8 @@ class _Parser:
         self.at = end + 1
         return int(low), (int(high) if high else None) if comma else int(low)
 
-    def repeat(self, begin: int, flags: frozenset[str], low: int, high: int | None) -> _Piece:
-        """The atom at `begin`, read as often as its repetition asks."""
+    def repeat(self, begin: int, flags: frozenset[str], lazy: bool, low: int, high: int | None) -> _Piece:
+        """The atom at `begin`, read as often as its repetition asks; a lazy one prefers to go on."""
 
         def copy() -> _Piece:
             self.at, self.flags = begin, flags
@@ -267,6 +334,7 @@ class _Parser:
             self.close(again, loop.start)
             # the loop's first follower is the atom, its second what comes after
             self.states[loop.start] = self.states[loop.start]._replace(follow=(again.start,))
+            self.lazy.update((loop.start,) if lazy else ())
             return self.chain(whole, loop)
         skips: tuple[int, ...] = ()
         for _ in range(high - low):
@@ -274,6 +342,7 @@ class _Parser:
             whole = self.chain(whole, choice)
             inner = copy()
             self.close(choice, inner.start)
+            self.lazy.update((choice.start,) if lazy else ())
             skips = (*skips, choice.start)
             whole = _Piece(whole.start, inner.open)
         return _Piece(whole.start, (*whole.open, *skips))

@@ -92,3 +92,47 @@ def test_any_text_is_a_pattern_or_an_error(pattern: str, text: str) -> None:
         compile_pattern(pattern).search(text)
     except PatternError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("[0-9]+", "abc123def45", ["123", "45"]),
+        ("a*", "baaac", ["", "aaa", ""]),
+        ("", "ab", ["", "", ""]),
+        ("a|ab", "ab", ["a"]),
+        ("ab|a", "ab", ["ab"]),
+        ("a.*X", "aXbX", ["aXbX"]),
+        ("a.*?X", "aXbX", ["aX"]),
+        ("(ab)+?", "abab", ["ab", "ab"]),
+        ("a{1,2}?", "aa", ["a", "a"]),
+        ("a??b", "ab", ["ab"]),
+        ("(?U)a+", "aa", ["a", "a"]),
+        ("(?U)a+?", "aa", ["aa"]),
+        ("(b|bc)(d|cd)", "abcd", ["bcd"]),
+        ("^a", "aa", ["a"]),
+        (r"\bb", "ab b", ["b"]),
+        ("x", "abc", []),
+        ("é.", "aéb", ["éb"]),
+    ],
+)
+def test_what_matches(pattern: str, text: str, found: list[str]) -> None:
+    assert compile_pattern(pattern).find_all(text) == found
+    assert compile_pattern(pattern).find_all(text, 1) == found[:1]
+    assert compile_pattern(pattern).find_all(text, 0) == []
+
+
+def test_finding_is_bounded() -> None:
+    with pytest.raises(PatternError, match="too large"):
+        compile_pattern("(a|b){500}c").find_all("ab" * 50_000)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.sampled_from(["a", "b", "(a|b)", "a?", "b*", "[ab]", "(ab)+", "a+?", "b??", "(?:a|ab)"]), max_size=5),
+    st.text("ab", max_size=12),
+)
+def test_what_matches_is_what_other_engines_find(parts: list[str], text: str) -> None:
+    pattern = "".join(parts)
+    first = re.search(pattern, text)
+    assert compile_pattern(pattern).find_all(text, 1) == ([first.group()] if first else [])
