@@ -3,7 +3,7 @@
 """Custom resources against the structural schemas of their CustomResourceDefinitions.
 
 Source of the rules: "Extend the Kubernetes API with CustomResourceDefinitions" in the Kubernetes documentation.
-CEL rules (x-kubernetes-validations) are not run; `Definition.has_rules` says where there are some.
+CEL rules (x-kubernetes-validations) are asked by _crd_rules; `Definition.has_rules` says where there are some.
 """
 
 from __future__ import annotations
@@ -45,14 +45,16 @@ class Definition(NamedTuple):
 
     node        what validates it
     namespaced  whether it lives in a namespace
-    has_rules   whether its schema has CEL rules, which are not run
+    has_rules   whether its schema has CEL rules
     wrong       why nothing can be validated by it, "" as a rule
+    schema      its schema
     """
 
     node: Node
     namespaced: bool
     has_rules: bool
     wrong: str = ""
+    schema: Any = None
 
 
 def is_definition(obj: Mapping[str, Any]) -> bool:
@@ -100,7 +102,7 @@ def _definition(schema: Any, namespaced: bool, lax: bool) -> Definition:
         node = _Root(schema if schema is not None else {"type": "object"}, lax)
     except (DefinitionError, RecursionError) as error:
         return Definition(Node(), namespaced, False, f"its definition cannot be used: {error}")
-    return Definition(node, namespaced, _has_rules(schema))
+    return Definition(node, namespaced, _has_rules(schema), schema=schema)
 
 
 def node_of(schema: Any, lax: bool = False) -> Node:
@@ -610,3 +612,9 @@ _FORMATS: Mapping[str, _Look] = {
     "k8s-short-name": _format("short name", _matches(_LABEL)),
     "k8s-long-name": _format("long name", _matches(rf"{_LABEL}(\.{_LABEL})*")),
 }
+
+
+def format_fault(name: str, value: Any) -> str:
+    """What is wrong with a value of a format; "" where nothing is, and for a format that is not known."""
+    look = _FORMATS.get(name)
+    return look(value) if look is not None else ""
