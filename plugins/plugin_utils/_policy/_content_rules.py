@@ -334,7 +334,7 @@ class _Tasks:
                 for one, see in chosen:
                     at = one.pair.after if side else one.pair.before
                     if one.effect.environment == environment and at is not None:
-                        seen = see(at) if see is not None else at
+                        seen = see(at) if see is not None else _with_old(one, at, side)
                         mine += [seen] if seen is not None else []
                 if mine:
                     context = self._context(said_by, severity, side, label, environment)
@@ -401,6 +401,12 @@ def _nearest(clusters: _Clusters) -> list[Finding]:
     who = ", ".join(clusters.names)
     message = f"the schemas of Kubernetes {wanted} are not here; objects for {who} are held against those of {found}"
     return [Finding(SCHEMA, INFO, INVALID, message)]
+
+
+def _with_old(one: Object, at: ObjectAt, side: int) -> ObjectAt:
+    """An object of the head with the one that it takes the place of."""
+    before = one.pair.before
+    return at._replace(old=before.object) if side and before is not None else at
 
 
 def _as_it_was(one: Object) -> Object:

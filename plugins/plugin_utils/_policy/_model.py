@@ -416,6 +416,7 @@ class ObjectAt(NamedTuple):
     subject   the Subject it is known by in Changes
     inside    () for an object of its own; for a Pod that a workload makes, the path of its template in the workload
               (then `object` is that Pod, `origin` and `position` point into the workload's file)
+    old       the object in whose place it comes, for the schema check at the head; None for a new one
     """
 
     object: Mapping[str, Any]
@@ -423,6 +424,7 @@ class ObjectAt(NamedTuple):
     position: Callable[[Path], Origin]
     subject: Subject
     inside: Path = ()
+    old: Mapping[str, Any] | None = None
 
 
 class Context(NamedTuple):

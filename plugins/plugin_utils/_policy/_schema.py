@@ -7,8 +7,8 @@ numbers out of range, quantities, times and base64 that cannot be read, elements
 API versions that a Kubernetes version has removed, with what to use instead.
 
 The schemas are made from Kubernetes' own modules by hack/kubernetes_schemas.py, which also says how they are written
-down.  CEL rules (x-kubernetes-validations), admission webhooks and checks that the API server makes in Go are not run
-here; a finding of severity info says so where a definition has CEL rules.
+down.  Admission webhooks and checks that the API server makes in Go are not run here; the CEL rules of definitions
+(x-kubernetes-validations) are, by _crd_rules.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Path, show_path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import (
@@ -39,6 +39,9 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     ObjectAt,
     PolicyError,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _crd
 
 #: Minor versions of Kubernetes 1 whose schemas are here.
 MINORS = (35, 36, 37)
@@ -688,25 +691,19 @@ def check(jobs: Sequence[Job]) -> list[list[Finding]]:
         SchemaError: the schemas cannot be read.
         ContentError: a job's time is over.
     """
-    definitions: dict[int, Any] = {}
+    definitions: dict[Any, Any] = {}
     return [list(_judge(job, definitions)) for job in jobs]
 
 
-def _judge(job: Job, cache: dict[int, Any]) -> Iterator[Finding]:
+def _judge(job: Job, cache: dict[Any, Any]) -> Iterator[Finding]:
     unknown = _UNKNOWN[(job.params or {}).get("unknown", "info")]
     custom = _Definitions(job, cache)
     for at in job.objects:
         within(job.context)
+        custom.current = at
         for fault in validate(at.object, job.context.version, custom):
             severity = unknown if fault.severity == INFO else fault.severity
             yield _finding(job, at, fault, severity)
-    for kind in sorted(custom.with_rules):
-        yield Finding(
-            rule=job.context.rule,
-            severity=INFO,
-            kind=INVALID,
-            message=f"the definition of {kind} has CEL rules; they are not run here, the API server runs them",
-        )
 
 
 def _finding(job: Job, at: ObjectAt, fault: Fault, severity: str) -> Finding:
@@ -728,13 +725,13 @@ def _finding(job: Job, at: ObjectAt, fault: Fault, severity: str) -> Finding:
 class _Definitions:
     """The custom resources that the objects of a job's side define; looked for only when one is needed.
 
-    with_rules  names of the kinds met whose definition has CEL rules
+    current  the object that is looked at
     """
 
-    def __init__(self, job: Job, cache: dict[int, Any]) -> None:
+    def __init__(self, job: Job, cache: dict[Any, Any]) -> None:
         self._job = job
         self._cache = cache
-        self.with_rules: set[str] = set()
+        self.current: ObjectAt | None = None
 
     def __call__(self, name: str) -> tuple[Node, bool] | None:
         # only a repository with custom resources pays for what they need
@@ -751,9 +748,61 @@ class _Definitions:
         found: Sequence[_crd.Definition] = known.get(name) or known.get(f"{group}//{kind}", ())
         if not found:
             return None
-        if any(one.has_rules for one in found):
-            self.with_rules.add(name)
-        return _Choice([_Wrong(one.wrong) if one.wrong else one.node for one in found]), found[0].namespaced
+        return _Choice([self._node(one) for one in found]), found[0].namespaced
+
+    def _node(self, definition: _crd.Definition) -> Node:
+        if definition.wrong:
+            return _Wrong(definition.wrong)
+        if not definition.has_rules:
+            return definition.node
+        # only a repository with rules in CEL pays for what they need
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _crd_rules
+
+        key = ("rules", id(definition))
+        if key not in self._cache:
+            try:
+                self._cache[key] = (definition, _crd_rules.level_of(definition.schema))
+            except RecursionError:
+                wrong = "its definition cannot be used: it is nested too deeply"
+                self._cache[key] = (definition._replace(wrong=wrong), None)
+        known, level = self._cache[key]
+        if known.wrong or level is None:
+            return _Wrong(known.wrong) if known.wrong else definition.node
+        current = self.current
+        old = current.old if current is not None and _same_name(current) else None
+        deadline = self._job.context.deadline
+
+        def ask(value: Any, faults: Faults) -> None:
+            _crd_rules.check(level, value, old, faults, deadline)
+
+        return _Ruled(definition.node, ask)
+
+
+def _same_name(at: ObjectAt) -> bool:
+    """Whether an object is the one in whose place it comes, and not another one that was written there."""
+    if at.old is None:
+        return False
+    new, old = metadata_of(at.object), metadata_of(at.old)
+    groups = [str(one.get("apiVersion")).rpartition("/")[0] for one in (at.object, at.old)]
+    return (
+        at.object.get("kind") == at.old.get("kind")
+        and groups[0] == groups[1]
+        and all(new.get(key) == old.get(key) for key in ("name", "namespace"))
+    )
+
+
+class _Ruled(Node):
+    """A custom resource with rules in CEL, which are asked after its schema."""
+
+    __slots__ = ("ask", "node")
+
+    def __init__(self, node: Node, ask: Callable[[Any, Faults], None]) -> None:
+        self.node = node
+        self.ask = ask
+
+    def check(self, value: Any, at: At, faults: Faults) -> None:
+        self.node.check(value, at, faults)
+        self.ask(value, faults)
 
 
 class _Wrong(Node):

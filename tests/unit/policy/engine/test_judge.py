@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -1160,3 +1163,66 @@ class TestErrors:
         assert verdicts[0] == verdicts[1]
         request = Request(bench.base, head, "main", Person("mona", ("a",)), approvals=(Approval(Person("x"), head),))
         assert Request.from_json(request.to_json()) == request
+
+
+class TestRulesOfDefinitions:
+    """The CEL rules of a definition in the repository, over what a change makes of its custom resources."""
+
+    CRD = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.org}
+spec:
+  group: example.org
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties: {size: {type: integer}, note: {type: string}}
+            x-kubernetes-validations:
+            - {rule: self.size < 10, message: must be small}
+            - {rule: self.size >= oldSelf.size, message: must not shrink}
+"""
+
+    @staticmethod
+    def widget(size: int, note: str = "") -> str:
+        return f"""apiVersion: example.org/v1
+kind: Widget
+metadata: {{name: web, namespace: shop}}
+spec: {{size: {size}, note: "{note}"}}
+"""
+
+    @pytest.mark.parametrize(
+        ("before", "after", "message"),
+        [
+            (3, 4, ""),
+            (3, 2, "spec: must not shrink"),
+            (3, 10, "spec: must be small"),
+            (12, 12, ""),  # it was there before
+            (12, 11, "spec: must not shrink"),
+            (None, 2, ""),
+        ],
+    )
+    def test_a_change_is_judged_by_them(self, repo: Any, before: int | None, after: int, message: str) -> None:
+        given = {"apps/shop/widget.yaml": self.widget(before)} if before is not None else {}
+        bench = Bench(repo, {**START, "apps/crds/widget.yaml": self.CRD, **given})
+        verdict = bench.ask({"apps/shop/widget.yaml": self.widget(after, "new")}, "mona")
+        assert [text for _rule, text in why(verdict)] == ([message] if message else [])
+        assert verdict.permitted is not bool(message)
+
+    def test_without_a_rule_nothing_of_cel_is_loaded(self, bench: Bench) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        code = (
+            "import sys; from ansible_collections.weft.platform.plugins.plugin_utils._policy import ("
+            "_judge, _schema, _crd, _gatekeeper, _content_rules); print([one for one in sys.modules if '_cel' in one])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.strip() == "[]"
