@@ -9,7 +9,10 @@ Source of the rules: Gatekeeper's documentation.  An object is reviewed as `gato
 object, `data.inventory` is every object of the repository's environments, and the enforcement point is
 gator.gatekeeper.sh.  enforcementAction deny prohibits, warn and others that are not known warn, dryrun informs.
 
-Not known here, and denied with a word: templates written in CEL (K8sNativeValidation) only, external data, mutation.
+A template in CEL (K8sNativeValidation) is asked by _gatekeeper_cel; of one that is written in both, `gator` asks the
+CEL, and so it is here.
+
+Not known here, and denied with a word: external data, mutation.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _crd, _schema
@@ -26,6 +29,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._content imp
     metadata_of,
     quoted,
     text_of,
+    within,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import INFO, WARN, Finding, Job, ObjectAt
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._opa import (
@@ -36,6 +40,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._opa import 
     moved,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_plan import (
+    MAX_MESSAGE,
     Broken,
     Builder,
     Finish,
@@ -46,6 +51,9 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_plan i
     unknown_data,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_text import RegoError
+
+if TYPE_CHECKING:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _gatekeeper_cel
 
 TARGET = "admission.k8s.gatekeeper.sh"
 #: As which enforcement point this check counts, for scoped enforcement actions.
@@ -84,7 +92,7 @@ class _Template(NamedTuple):
     kind: str
     schema: Mapping[str, Any]
     node: _schema.Node
-    policies: PolicySet
+    policies: PolicySet | _gatekeeper_cel.Policies
 
 
 class _Expansion(NamedTuple):
@@ -99,8 +107,9 @@ class _Expansion(NamedTuple):
 
 
 class _Constraint(NamedTuple):
-    """A Constraint: its name for messages, its template, how objects are selected, and what it does (actions)."""
+    """A Constraint: itself, its name for messages, its template, how objects are selected, and what it does."""
 
+    whole: Mapping[str, Any]
     title: str
     template: _Template
     match: Mapping[str, Any]
@@ -204,6 +213,10 @@ _SCOPED = {
 }
 
 
+#: The engine that is preferred where a template has several: gator makes it known first.
+_CEL = "K8sNativeValidation"
+
+
 def _template(value: Mapping[str, Any], path: str) -> _Template:
     kind = _deep(value, "spec", "crd", "spec", "names", "kind")
     name = metadata_of(value).get("name")
@@ -236,12 +249,18 @@ def _constraint_schema(parameters: Any) -> Mapping[str, Any]:
     return {"type": "object", "properties": {"spec": {"type": "object", "properties": spec}, "status": status}}
 
 
-def _policies(target: Mapping[str, Any], where: str) -> PolicySet:
-    """The Rego of a template.
+def _policies(target: Mapping[str, Any], where: str) -> PolicySet | _gatekeeper_cel.Policies:
+    """What a template asks: its CEL, or where it has none its Rego.
 
     Raises:
-        Broken: there is none, or it does what a template may not.
+        Broken: there is neither, or it does what a template may not.
     """
+    for code in target.get("code") or ():
+        if _deep(code, "engine") == _CEL:
+            # only a template in CEL pays for what it needs
+            from ansible_collections.weft.platform.plugins.plugin_utils._policy import _gatekeeper_cel
+
+            return _gatekeeper_cel.read(_deep(code, "source"), where)
     source: Any = {"rego": target.get("rego"), "libs": target.get("libs")}
     # where Rego is written in both places, the older one counts
     for code in () if source["rego"] else target.get("code") or ():
@@ -308,7 +327,7 @@ def _constraint(value: Mapping[str, Any], path: str, templates: Mapping[str, _Te
         _selector_wrong(match.get(selector), f"{where}: spec.match.{selector}")
     parameters = spec.get("parameters")
     return _Constraint(
-        f"{kind} {name}", template, match, {} if parameters is None else parameters, _actions(spec, where)
+        filled, f"{kind} {name}", template, match, {} if parameters is None else parameters, _actions(spec, where)
     )
 
 
@@ -665,8 +684,13 @@ def plan(job: Job, builder: Builder) -> Finish:
     asked: list[_Asked] = []
     for constraint in policy.constraints:
         selected = list(_selected(job, constraint, reviewed, namespaces, denied)) if constraint.actions else []
-        if selected:
-            asked.append(_Asked(constraint, _add_run(job, builder, constraint, selected, namespaces), selected))
+        policies = constraint.template.policies
+        if isinstance(policies, PolicySet):
+            if selected:
+                run = _add_run(job, builder, constraint, policies, selected, namespaces)
+                asked.append(_Asked(constraint, run, selected))
+        else:
+            denied += _asked_in_cel(job, constraint, policies, selected, namespaces)
     ignore = params.get("builtin_errors") == "ignore"
     return lambda answers: [*denied, *(found for one in asked for found in _finish(job, one, answers, ignore))]
 
@@ -691,9 +715,13 @@ def _selected(
 
 
 def _add_run(
-    job: Job, builder: Builder, constraint: _Constraint, selected: Sequence[_Reviewed], namespaces: _Namespaces
+    job: Job,
+    builder: Builder,
+    constraint: _Constraint,
+    policies: PolicySet,
+    selected: Sequence[_Reviewed],
+    namespaces: _Namespaces,
 ) -> int:
-    policies = constraint.template.policies
     number = builder.add_policies(policies)
     modules = moved(policies, number)
     parameters = builder.add_document("parameters", constraint, lambda: constraint.parameters)
@@ -709,6 +737,25 @@ def _add_run(
         objects: Callable[[], Sequence[ObjectAt]] = job.context.objects
         place = builder.add_inventory(objects, lambda: inventory(at.object for at in objects()))
     return builder.add_run(Run(number, (*modules[0].package, "violation"), inputs, place))
+
+
+def _asked_in_cel(
+    job: Job,
+    constraint: _Constraint,
+    policies: _gatekeeper_cel.Policies,
+    selected: Sequence[_Reviewed],
+    namespaces: _Namespaces,
+) -> Iterator[Finding]:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _gatekeeper_cel
+
+    for one in selected:
+        within(job.context)
+        namespace = namespaces.of(one.object) if policies.wants_namespace else None
+        review = _review(one.object, None)
+        for result in _gatekeeper_cel.ask(policies, constraint.whole, review, namespace, job.context.deadline):
+            message = f"{one.prefix}{constraint.title}: {result.message}"[:MAX_MESSAGE]
+            told = _weighed(finding(job, one.at, one.below, message), job, constraint, one)
+            yield told._replace(severity=INFO) if result.passes else told
 
 
 def _review_of(obj: Mapping[str, Any], namespaces: _Namespaces | None) -> dict[str, Any]:

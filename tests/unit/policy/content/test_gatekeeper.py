@@ -436,7 +436,7 @@ def with_target(**target: Any) -> dict[str, Any]:
         ([changed(TEMPLATE, "metadata.name", "other"), CONSTRAINT], "must be its kind"),
         ([changed(TEMPLATE, "spec.targets", []), CONSTRAINT], "one target"),
         ([changed(TEMPLATE, "spec.targets.0.target", "x"), CONSTRAINT], "one target"),
-        ([with_target(code=[{"engine": "K8sNativeValidation", "source": {}}]), CONSTRAINT], "K8sNativeValidation"),
+        ([with_target(code=[{"engine": "Other", "source": {}}]), CONSTRAINT], "Other"),
         ([with_target(), CONSTRAINT], "has no Rego"),
         ([with_target(rego="violation[x] { true }"), CONSTRAINT], "does not begin with `package"),
         ([with_target(rego="package a\nviolations[x] { x := 1 }"), CONSTRAINT], "no rule named violation"),
