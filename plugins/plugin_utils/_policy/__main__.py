@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright: the weft.platform authors
-"""The policy manager on a command line: check, info, test, hook, log, forge.
+"""The policy manager on a command line: check, info, test, codeowners, hook, log, forge.
 
 Exit codes: 0 permitted, 1 prohibited, 2 it could not be judged (which prohibits as well).
 """
@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "_check",
     "info": "_info_command",
     "test": "_tests",
+    "codeowners": "_codeowners_command",
     "hook": "_hook",
     "log": "_log",
     "forge": "_forge",
@@ -27,12 +28,13 @@ COMMANDS = {
 USAGE = """\
 usage: weft-policy COMMAND ...
 
-  check   judge a change between two commits
-  info    who may change what; what may somebody change
-  test    run the policy's own tests
-  hook    judge what is pushed (for Git servers)
-  log     verify and replay the decision log
-  forge   judge a pull request on a forge, and say so there
+  check       judge a change between two commits
+  info        who may change what; what may somebody change
+  test        run the policy's own tests
+  codeowners  make CODEOWNERS of the rules, or see whether it is
+  hook        judge what is pushed (for Git servers)
+  log         verify and replay the decision log
+  forge       judge a pull request on a forge, and say so there
 
 COMMAND --help says more.
 """

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import PathGlob
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError, Problem, Tree
 
 if TYPE_CHECKING:
@@ -279,7 +281,7 @@ class Written(NamedTuple):
 
 
 class _Area(NamedTuple):
-    """Files that a rule allows to be changed, as the rule and as CODEOWNERS writes them, and by whom."""
+    """Files that a rule allows to be changed, as rules and as CODEOWNERS write them, and by whom; () is anyone."""
 
     item: str
     pattern: str
@@ -300,9 +302,14 @@ def write(policy: Policy, organisation: str = "") -> Written:
     notes: list[str] = []
     areas = [area for rule in policy.rules for area in _areas(rule, policy, organisation, notes)]
     lines: dict[str, tuple[str, ...]] = {}
-    for area in sorted(areas, key=lambda one: (one.item.count("/"), "*" not in one.item, one.pattern)):
-        shared = [owner for other in areas if _covers(other.item, area.item) for owner in other.owners]
-        lines[area.pattern] = tuple(dict.fromkeys([*lines.get(area.pattern, ()), *shared, *area.owners]))
+    for area in sorted(areas, key=_narrowness):
+        wider = [other for other in areas if _covers(other.item, area.item)]
+        owners = dict.fromkeys(owner for other in (*wider, area) for owner in other.owners)
+        lines[area.pattern] = tuple(dict.fromkeys([*lines.get(area.pattern, ()), *owners]))
+        if owners and not all(other.owners for other in wider):
+            notes.append(f"{area.item}: that anyone may change it")
+    notes += _overlaps(areas, lines)
+    notes = list(dict.fromkeys(notes))
     width = max((len(pattern) for pattern in lines), default=0)
     head = ["# Made from the rules in policy/; change those, not this file."]
     head += [f"# Not said here: {note}" for note in notes]
@@ -326,10 +333,13 @@ def _areas(rule: Rule, policy: Policy, organisation: str, notes: list[str]) -> I
         if selector.file.negative:
             notes.append(f"{_line_safe(rule.name)}: leaves out some of what it selects")
         for item in selector.file.items:
-            pattern = None if item.startswith("!") else _as_pattern(item)
+            if item.startswith("!"):
+                continue
+            plain = item.removeprefix("/") + ("**" if item.endswith("/") else "")
+            pattern = _as_pattern(plain)
             if pattern is not None:
-                yield _Area(item, pattern, owners)
-            elif not item.startswith("!"):
+                yield _Area(plain, pattern, owners)
+            else:
                 notes.append(f"{_line_safe(rule.name)}: {_line_safe(item)} is no pattern of CODEOWNERS")
 
 
@@ -341,17 +351,46 @@ def _as_pattern(item: str) -> str | None:
     """A pattern of the rules as CODEOWNERS has it; None where it has no such pattern."""
     if any(char in "[]{}\\#\t" or not char.isprintable() for char in item):
         return None
-    if item in ("**", "/**"):
+    if item == "**":
         return "*"
-    pattern = "/" + item.removeprefix("/").replace(" ", "\\ ")
+    pattern = "/" + item.replace(" ", "\\ ")
     return pattern.removesuffix("**") if pattern.endswith("/**") else pattern
+
+
+def _narrowness(area: _Area) -> tuple[bool, int, str]:
+    """Sorts areas so that none comes before one that covers it: single files last, deeper folders after higher ones."""
+    return not _is_wild(area.item), area.item.count("/"), area.pattern
+
+
+def _is_wild(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _overlaps(areas: Sequence[_Area], lines: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """What is lost where two patterns may mean the same files and neither covers the other: the last line counts."""
+    order = {pattern: index for index, pattern in enumerate(lines)}
+    wild = {area.pattern: area.item for area in areas if _is_wild(area.item)}
+    for first, second in combinations(sorted(wild, key=lambda pattern: order[pattern]), 2):
+        one, two = wild[first], wild[second]
+        if _covers(one, two) or not _may_share(one, two) or set(lines[first]) <= set(lines[second]):
+            continue
+        yield f"{one} and {two}: that files of both are those of the owners of {one} too"
+
+
+def _may_share(one: str, two: str) -> bool:
+    """Whether there may be a path that both patterns mean; they surely share none where their plain ends differ."""
+    ends = [re.split(r"[*?]+", item) for item in (one, two)]
+    (head, tail), (other_head, other_tail) = ((parts[0], parts[-1]) for parts in ends)
+    heads = head.startswith(other_head) or other_head.startswith(head)
+    return heads and (tail.endswith(other_tail) or other_tail.endswith(tail))
 
 
 def _covers(wide: str, narrow: str) -> bool:
     """Whether one pattern surely means everything that another means."""
-    wide, narrow = wide.removeprefix("/"), narrow.removeprefix("/")
     if wide in (narrow, "**"):
         return True
+    if not _is_wild(narrow):
+        return PathGlob(wide).matches(narrow)
     prefix = wide.removesuffix("**")
     return wide.endswith("/**") and not any(char in "*?" for char in prefix) and narrow.startswith(prefix)
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners, _load
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import PathGlob
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -226,6 +227,74 @@ def test_what_cannot_be_said_is_noted_and_never_opens_anything() -> None:
     for word in ("fields: looks at more", "a[bc]/** is no pattern", "but: leaves out", "team:local: is no owner"):
         assert word in said
     assert all(f"# Not said here: {note}" in made.text.splitlines() for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "owners", "note"),
+    [
+        # a single file comes last, whatever pattern is about it besides
+        (
+            """
+            - {name: one, change: {file: README.md}, allow: "user:bob"}
+            - {name: two, change: {file: "**/*.md"}, allow: operators}
+            """,
+            "README.md",
+            {"@bob", "@acme/platform", "@Ann"},
+            "",
+        ),
+        (
+            """
+            - {name: one, change: {file: "apps/"}, allow: "user:bob"}
+            - {name: two, change: {file: "/apps/*/x/**"}, allow: operators}
+            """,
+            "apps/a/x/y",
+            {"@bob", "@acme/platform", "@Ann"},
+            "",
+        ),
+        (
+            """
+            - {name: one, change: {file: "apps/**"}, allow: "user:bob"}
+            - {name: two, change: {file: "**/*.md"}, allow: "user:eve"}
+            """,
+            "apps/x.md",
+            {"@bob"},
+            "**/*.md and apps/**: that files of both are those of the owners of **/*.md too",
+        ),
+        (
+            """
+            - {name: one, change: {file: "**"}, allow: anyone}
+            - {name: two, change: {file: "apps/**"}, allow: "user:eve"}
+            """,
+            "apps/x.md",
+            {"@eve"},
+            "apps/**: that anyone may change it",
+        ),
+    ],
+)
+def test_where_several_patterns_meet(rules: str, path: str, owners: set[str], note: str) -> None:
+    made = written(rules)
+    assert set(_codeowners.parse(made.text).owners(path) or ()) == owners
+    assert made.notes == ((note,) if note else ())
+
+
+PATTERNS = ("**", "apps/**", "apps/a/", "apps/*", "*/a/**", "**/*.md", "**/*.yml", "/x.md", "apps/a/x.yml", "apps/b/**")
+FOLDERS = ("", "apps/", "apps/a/", "apps/b/", "apps/a/b/", "docs/a/")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PATTERNS), st.sampled_from("abcd")), min_size=1, max_size=5))
+def test_what_is_written_owns_what_the_rules_say(pairs: list[tuple[str, str]]) -> None:
+    rules = [
+        f"- {{name: {number}n, change: {{file: '{pattern}'}}, allow: 'user:{login}'}}"
+        for number, (pattern, login) in enumerate(pairs)
+    ]
+    made = written("\n".join(rules))
+    parsed = _codeowners.parse(made.text)
+    for path in (folder + name for folder in FOLDERS for name in ("x.md", "x.yml", "x")):
+        said = {f"@{login}" for pattern, login in pairs if PathGlob(pattern).matches(path)}
+        found = set(parsed.owners(path) or ())
+        assert found <= said  # nobody owns what no rule gives them
+        assert found == said or made.notes
 
 
 SEGMENT = st.text(alphabet="ab*?", min_size=1, max_size=5)

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
 from ansible_collections.weft.platform.plugins.plugin_utils._policy.__main__ import main
 
 from tests.unit.policy.engine.test_judge import START
@@ -47,3 +48,23 @@ def test_info_check_and_tests(repo: Any, tmp_path: Any, capsys: pytest.CaptureFi
     assert main(["info", *place, "--commit", "main", "--person", "mona", "--teams", str(teams)]) == 0
     assert "namespace" in capsys.readouterr().out
     assert main(["nonsense"]) == 2
+
+
+def test_codeowners(repo: Any, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    base = repo.commit(START, branch="main")
+    place = ["codeowners", "--repository", str(repo.path), "--organisation", "acme", "--commit"]
+    assert main([*place, base]) == 0
+    made = capsys.readouterr().out
+    assert _codeowners.parse(made).owners("policy/roles.yml") == ("@acme/platform",)
+    assert _codeowners.parse(made).owners("README.md") is None
+    assert "# Not said here: " in made
+    assert main([*place, base, "--check"]) == 1
+    assert "there is no CODEOWNERS" in capsys.readouterr().out
+    file = tmp_path / "CODEOWNERS"
+    assert main([*place, base, "--output", str(file)]) == 0
+    assert file.read_text() == made and capsys.readouterr().out == ""
+    assert main([*place, repo.commit({"docs/CODEOWNERS": made}, base), "--check"]) == 0
+    assert main([*place, repo.commit({"docs/CODEOWNERS": made + "* @eve\n"}, base), "--check"]) == 1
+    assert "docs/CODEOWNERS is not what the rules say" in capsys.readouterr().out
+    assert main([*place, repo.commit({"policy/roles.yml": None}, base)]) == 2
+    assert "policy/roles.yml" in capsys.readouterr().err
