@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
@@ -163,10 +164,13 @@ def check_life(
     default.
     """
     seen: set[tuple[str, str, str]] = set()
+    hosts_before = cache(lambda environment: sides[0].groups(environment).of_host)
     for effect in effects:
         name = effect.subject.name
-        if effect.type != VARIABLE or name not in {VERSION, *IMMUTABLE} or not any(one.host for one in effect.reached):
+        if effect.type != VARIABLE or name not in {VERSION, *IMMUTABLE}:
             continue
+        if not any(one.host and one.host in hosts_before(effect.environment) for one in effect.reached):
+            continue  # what a new host is made with is no change of its life
         old, new = (_or_default(name, value, load) for value in (effect.before, effect.after))
         if same(old, new) or old is ABSENT or new is ABSENT:
             continue

@@ -310,7 +310,7 @@ class _Comparison:
                     files |= {winner.file} if winner is not None else set()
                     if definition is not None and host in mine.of_host:
                         redundant = redundant and winner is not None and same(winner.value, definition.value)
-            if hosts:
+            if any(all(host in mine.of_host for mine in groups) for host in hosts):  # to new hosts, all of it is news
                 self._redundant[key] = self._redundant.get(key, True) and redundant
 
     @staticmethod

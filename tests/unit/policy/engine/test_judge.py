@@ -816,6 +816,26 @@ class TestValidity:
         assert bool(found) is bool(message), found
         assert not message or any(message in one for one in found), found
 
+    @pytest.mark.parametrize(
+        ("place", "text", "message"),
+        [
+            ("group_vars/all.yml", "cluster_name: new\n", ""),
+            # with what no cluster could be taken to, a new one can be made
+            ("group_vars/all.yml", 'cluster_kubernetes_version: "1.35.1"\ncluster_dns_domain: x.example.org\n', ""),
+            ("host_vars/cp1.yml", 'cluster_kubernetes_version: "1.35.1"\ncluster_dns_domain: x.example.org\n', ""),
+            ("group_vars/all.yml", "node_swap: 3\n", "must be boolean"),
+            ("group_vars/workers.yml", "cluster_nonsense: 3\n", "there is no variable cluster_nonsense"),
+            ("host_vars/cp1.yml", "node_swap: 3\n", "must be boolean"),
+        ],
+    )
+    def test_variables_of_a_new_environment(self, bench: Bench, place: str, text: str, message: str) -> None:
+        change = {"inventories/new/hosts.yml": START["inventories/prod/hosts.yml"], f"inventories/new/{place}": text}
+        verdict = bench.ask(change, "olga", ("otto",))
+        assert verdict.permitted is (not message), why(verdict)
+        assert all(rule == "variables" and message in said for rule, said in why(verdict))
+        variables = {one.subject.name for one in verdict.changes if one.subject.type == "variable"}
+        assert variables == {line.partition(":")[0] for line in text.splitlines()}
+
     def test_skew(self, bench: Bench) -> None:
         verdict = bench.ask(
             {"inventories/prod/group_vars/workers.yml": 'cluster_kubernetes_version: "1.37.1"\n'}, "olga", ("otto",)

@@ -45,6 +45,11 @@ def side(**versions: str) -> Side:
     return Side(TreeOf(files), Layout(names=frozenset({"prod"})), LIMITS)
 
 
+def live() -> tuple[Side, Side]:
+    """Both sides of an environment whose hosts stay."""
+    return side(cp1="1.36.3", cp2="1.36.3", w1="1.36.3"), side(cp1="1.36.3", cp2="1.36.3", w1="1.36.3")
+
+
 @pytest.mark.parametrize(
     ("schema", "value", "found"),
     [
@@ -171,7 +176,7 @@ def test_minor_of(version: Value, minor: tuple[int, int] | None) -> None:
 )
 def test_upgrades(before: Value, after: Value, message: str) -> None:
     load = partial(Variables, {VERSION: {"default": "1.36"}}, ())
-    said = [one.message for one in _valid.check_life([effect(VERSION, before, after)], (side(), side()), load)]
+    said = [one.message for one in _valid.check_life([effect(VERSION, before, after)], live(), load)]
     assert len(said) == bool(message) and all(message in one for one in said), said
 
 
@@ -179,19 +184,18 @@ def test_life_is_of_hosts() -> None:
     """What reaches no host is no cluster's; what reaches many hosts in one environment is said once."""
     change = ("1.36.3", "1.39.0")
     none = effect(VERSION, *change, hosts=("",))
-    assert list(_valid.check_life([none], (side(), side()))) == []
-    many = [
-        effect(VERSION, *change, hosts=("cp1", "cp2")),
-        effect(VERSION, *change, hosts=("w1",)),
-    ]
-    assert len(list(_valid.check_life(many, (side(), side())))) == 1
+    assert list(_valid.check_life([none], live())) == []
+    many = [effect(VERSION, *change, hosts=("cp1", "cp2")), effect(VERSION, *change, hosts=("w1",))]
+    assert len(list(_valid.check_life(many, live()))) == 1
+    new = effect(VERSION, *change, hosts=("cp3",))
+    assert list(_valid.check_life([new], (side(), live()[1]))) == []
 
 
 @pytest.mark.parametrize(("after", "prohibited"), [("10.0.0.0/16", True), ("10.244.0.0/16", False), (ABSENT, False)])
 def test_what_cannot_change(after: str, prohibited: bool) -> None:
     load = partial(Variables, {"cluster_pod_cidr": {"default": "10.244.0.0/16"}}, ())
     for before in ("10.244.0.0/16", ABSENT):
-        said = list(_valid.check_life([effect("cluster_pod_cidr", before, after)], (side(), side()), load))
+        said = list(_valid.check_life([effect("cluster_pod_cidr", before, after)], live(), load))
         assert [one.rule for one in said] == (["immutable"] if prohibited else [])
 
 
