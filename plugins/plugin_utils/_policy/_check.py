@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright: the weft.platform authors
-"""`check`: judge the change between two commits."""
+"""`check`: judge the change between two commits, or all that is in one."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--base", default="main", help="tip of the target branch: a commit or a name (main)")
     top.add_argument("--head", default="HEAD", help="what is to be merged: a commit or a name (HEAD)")
     top.add_argument("--target", metavar="BRANCH", help="the target branch's name (that of --base)")
+    everything = "judge all that is in --head, not who may change it: is it valid, and good by the content rules"
+    top.add_argument("--everything", action="store_true", help=everything)
     top.add_argument("--author", metavar="LOGIN", help="who wants the change")
     top.add_argument("--team", action="append", default=[], metavar="TEAM", help="a team of the author; repeatable")
     top.add_argument("--committer", action="append", default=[], metavar="LOGIN", help="who else committed to it")
@@ -74,6 +76,22 @@ def request_of(options: argparse.Namespace) -> Request:
     )
 
 
+#: Options that are about a change and the people behind it, or about recording a verdict on those.
+_OF_A_CHANGE = ("target", "author", "team", "committer", "pusher", "approval", "request", "teams", "log")
+
+
+def _everything(options: argparse.Namespace, now: datetime) -> Verdict:
+    """The verdict on all that is in the head.
+
+    Raises:
+        PolicyError: the command line is about a change as well, or there is no such commit.
+    """
+    given = [f"--{name}" for name in _OF_A_CHANGE if getattr(options, name)]
+    if given:
+        raise PolicyError(f"--everything is about no change and nobody; leave out {', '.join(given)}")
+    return _judge.judge_everything(_reference.resolve(options.repository, options.head), options.repository, now=now)
+
+
 def verdict_of(options: argparse.Namespace) -> Verdict:
     """Judge, and record when asked to.
 
@@ -83,6 +101,8 @@ def verdict_of(options: argparse.Namespace) -> Verdict:
     now = moment(options.now) if options.now else datetime.now(UTC)
     if now is None:
         raise PolicyError(f"--now {options.now!r} is no time with a zone, like 2026-01-31T12:00:00Z")
+    if options.everything:
+        return _everything(options, now)
     request = request_of(options)
     teams: Teams | None = None
     if options.teams:

@@ -186,17 +186,22 @@ def as_text(verdict: Verdict, everything: bool = False) -> str:
         for one in verdict.permissions:
             lines += _wrapped("  ", f"{_arrow(one.change)}  (rule {_names(one.rules)})")
         lines.append("")
+    if verdict.target:
+        lines += _wrapped("", f"Behind it: {_people(verdict)}. Approvals that count: {_approvals(verdict)}.")
     lines += [
-        *_wrapped("", f"Behind it: {_people(verdict)}. Approvals that count: {_approvals(verdict)}."),
         f"Holds for {_short(verdict.head)} on {_short(verdict.base)} only. Rules: {_rules(verdict)}.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _headline(verdict: Verdict, groups: _Groups) -> str:
-    goal = f"{_short(verdict.head)} into {text.visible(verdict.target)}"
+    if not verdict.target:
+        goal = f"everything in {_short(verdict.head)}"
+    else:
+        goal = f"{_short(verdict.head)} into {text.visible(verdict.target)}"
     if verdict.permitted:
-        return f"PERMITTED: {goal}, {len(verdict.changes)} change{_s(verdict.changes)}."
+        many = f", {len(verdict.changes)} change{_s(verdict.changes)}" if verdict.target else ""
+        return f"PERMITTED: {goal}{many}."
     count = len(groups.blocking)
     stands = "thing stands" if count == 1 else "things stand"
     return f"PROHIBITED: {goal}. {count} {stands} in the way:"
@@ -294,6 +299,9 @@ def _fit(head: str, blocks: Sequence[str], asides: Sequence[str], foot: str, lim
 
 
 def _headline_markdown(verdict: Verdict, groups: _Groups) -> str:
+    if not verdict.target:
+        found = f"{len(groups.blocking)} finding{_s(groups.blocking)}"
+        return f"### Policy: {found} in everything in {text.code(verdict.head[:12])}\n"
     people = f"Behind it: {_people_markdown(verdict)}. Approvals that count: {_approvals_markdown(verdict)}."
     goal = f"{text.code(verdict.head[:12])} into {text.code(verdict.target)}"
     if verdict.permitted:

@@ -664,6 +664,51 @@ class OverlaidTree:
         return _link_text(self, self.below.repository, path)
 
 
+class PartialTree:
+    """What is in one directory of a tree, and nothing else.
+
+    Args:
+        whole: the tree.
+        directory: a directory at its top.
+    """
+
+    def __init__(self, whole: Files, directory: str) -> None:
+        self.whole = whole
+        self.directory = directory
+
+    def _has(self, path: str) -> bool:
+        return path.partition("/")[0] in ("", self.directory)
+
+    def entry(self, path: str) -> Entry | None:
+        """The entry at `path`; "" is the top directory."""
+        return self.whole.entry(path) if self._has(path) else None
+
+    def walk(self, under: str = "") -> Iterator[Entry]:
+        """Every file, link and submodule below the directory `under`."""
+        return iter(self.whole.walk(under or self.directory) if self._has(under) else ())
+
+    def names(self, under: str = "") -> Mapping[str, Entry]:
+        """The entries of one directory by name (their path is the bare name); {} when there is none."""
+        found = self.whole.names(under) if self._has(under) else {}
+        return found if under else {name: entry for name, entry in found.items() if name == self.directory}
+
+    def read(self, path: str) -> bytes:
+        """The content of the plain file at `path`."""
+        if not self._has(path):
+            raise GitError(f"{path}: no such file")
+        return self.whole.read(path)
+
+    def ahead(self, paths: Iterable[str]) -> None:
+        """Read files that are about to be asked for, many at a time."""
+        self.whole.ahead(path for path in paths if self._has(path))
+
+    def read_link(self, path: str) -> str:
+        """What is written in the link at `path`."""
+        if not self._has(path):
+            raise GitError(f"{path}: not a link")
+        return self.whole.read_link(path)
+
+
 def _plain_files(tree: Tree, paths: Iterable[str]) -> Iterator[str]:
     entries = (tree.entry(path) for path in paths)
     return (entry.oid for entry in entries if entry is not None and entry.mode.startswith("100"))

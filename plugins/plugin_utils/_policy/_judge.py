@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Origin
@@ -22,6 +22,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import 
     Difference,
     Files,
     Merge,
+    PartialTree,
     Repository,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
@@ -109,6 +110,36 @@ def judge_files(
     run = _Run(request, now, teams, repository.limits, repository.deadline, None)
     merge = Merge("", before, after, ())
     return run.verdict_after(lambda: run.judge_merge(repository, [], merge))
+
+
+def judge_everything(
+    commit: str,
+    repository: str | os.PathLike[str],
+    *,
+    now: datetime,
+    limits: Limits = LIMITS,
+    renderer: _roots.Renderer | None = None,
+) -> Verdict:
+    """The verdict on all that is in a commit, by its own policy; never raises, like `judge`.
+
+    Whether everything is valid, and good by the content rules, as if all of it had just been added; nobody is behind
+    it, so that nothing is said of permission, and exceptions hold whoever they are for.
+
+    Args:
+        commit: whose files, a full object id.
+        repository: directory of a Git repository that has it.
+        now: the time, with its zone; exceptions are held against it.
+        limits: bounds of the run.
+        renderer: stands in for Kustomize and Helm.
+    """
+    deadline = time.monotonic() + limits.seconds
+    run = _Run(Request(commit, commit, "", None), now, None, limits, deadline, renderer)
+
+    def open_and_judge() -> None:
+        with Repository(repository, commit, limits, deadline) as objects:
+            run.judge_everything(objects)
+
+    return run.verdict_after(open_and_judge)
 
 
 class _Run:
@@ -210,6 +241,33 @@ class _Run:
         self._judge_by(policy, repository, commits, merge, differences)
         self.finished = True
 
+    def judge_everything(self, repository: Repository) -> None:
+        """Judge all that is in the head, as if it were new."""
+        tree = repository.tree(self.request.head)
+        merge = Merge("", PartialTree(tree, POLICY), tree, ())
+        inside = (one for one in tree.walk() if not one.path.startswith(f"{POLICY}/"))
+        differences = [Difference(one.path, None, one) for one in islice(inside, self.limits.files + 1)]
+        if len(differences) > self.limits.files:
+            raise GitError(f"there are more than {self.limits.files} files")
+        try:
+            policy = _load.load(tree)
+        except RulesError as broken:
+            self._problems(broken)
+        else:
+            self.digest = policy.digest
+            self._valid(policy, repository, merge, self._understood(policy, merge, differences), lambda _one: True)
+        self.finished = True
+
+    def _problems(self, broken: RulesError) -> None:
+        for problem in broken.problems:
+            self._invalid("policy", problem.origin, problem.message, "Mend the policy file.")
+
+    def _understood(self, policy: Policy, merge: Merge, differences: list[Difference]) -> Understanding:
+        layout = policy.settings.layout
+        found = understand(merge.before, merge.after, differences, layout, self.limits, self.deadline, self.renderer)
+        self.findings += [_aged(finding) for finding in found.findings]
+        return found
+
     def _invalid(self, rule: str, origin: Origin, message: str, remedy: str, kind: str = INVALID) -> None:
         self.findings.append(Finding(rule, PROHIBIT, kind, message, remedy=remedy, origin=origin))
 
@@ -222,9 +280,7 @@ class _Run:
         differences: list[Difference],
     ) -> None:
         self.crowd = self._crowd(policy, commits, merge.before, repository)
-        layout = policy.settings.layout
-        found = understand(merge.before, merge.after, differences, layout, self.limits, self.deadline, self.renderer)
-        self.findings += [_aged(finding) for finding in found.findings]
+        found = self._understood(policy, merge, differences)
         owners = _owners(policy, merge.before)
         permit = Permit(policy, Members(policy, self.teams), self.crowd, self.now, found.layout, owners)
         result = permit.judge(found.effects, found.quiet)
@@ -281,8 +337,7 @@ class _Run:
         try:
             proposed = _load.load(merge.after)
         except RulesError as broken:
-            for problem in broken.problems:
-                self._invalid("policy", problem.origin, problem.message, "Mend the policy file.")
+            self._problems(broken)
             return
         self.findings += _exceptions.objections(policy, proposed, people, self.now)
         self.deltas = _deltas.compare(policy, proposed, (merge.before, merge.after))

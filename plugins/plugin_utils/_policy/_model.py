@@ -299,6 +299,7 @@ class Verdict(NamedTuple):
     """The answer to a Request. It holds for exactly this `head` on exactly this `base`.
 
     permitted    True only when nothing prohibits
+    target       the branch; "" for a verdict on all that is in `head`, which is about no change and nobody
     merge_base   commit at which the change starts
     findings     all findings, worst first, then by file and line
     changes      the Changes that were judged
