@@ -190,8 +190,9 @@ class _Tasks:
             how: the severity.
         """
         for side, label in ((0, "base"), (1, "head")):
-            mine = [at for one in changed if (at := (one.pair.before, one.pair.after)[side]) is not None]
-            mine += self._others(side, scope, meant, mine)
+            found = [(one, at) for one in changed if (at := (one.pair.before, one.pair.after)[side]) is not None]
+            mine = [_with_old(one, at, side) for one, at in found]
+            mine += self._others(side, scope, meant, [at for _one, at in found])
             if mine:
                 context = self._context(SCHEMA, how, side, label, scope)
                 context = context._replace(
@@ -334,7 +335,7 @@ class _Tasks:
                 for one, see in chosen:
                     at = one.pair.after if side else one.pair.before
                     if one.effect.environment == environment and at is not None:
-                        seen = see(at) if see is not None else _with_old(one, at, side)
+                        seen = see(at) if see is not None else at
                         mine += [seen] if seen is not None else []
                 if mine:
                     context = self._context(said_by, severity, side, label, environment)
@@ -487,7 +488,7 @@ def _told_apart(tasks: Sequence[_Task], answers: Sequence[Sequence[Finding]]) ->
     known: dict[tuple[str, ...], list[frozenset[str]]] = {}
     for task, findings in zip(tasks, answers):
         if task.job.context.side == "base":
-            values = _values(task.job)
+            values = _values(task)
             for finding in findings:
                 known.setdefault(_key(task, finding), []).append(values(finding))
     out: list[Finding] = []
@@ -495,7 +496,7 @@ def _told_apart(tasks: Sequence[_Task], answers: Sequence[Sequence[Finding]]) ->
     for task, findings in zip(tasks, answers):
         if task.job.context.side == "base":
             continue
-        values = _values(task.job)
+        values = _values(task)
         for finding in findings:
             before, now = known.get(_key(task, finding), []), values(finding)
             found = next((at for at, was in enumerate(before) if now <= was), None)
@@ -526,14 +527,17 @@ def _for(finding: Finding, abouts: Sequence[str]) -> Finding:
     return finding._replace(remedy=f"It is for {' and '.join(dict.fromkeys(abouts))}.") if abouts else finding
 
 
-def _values(job: Job) -> Callable[[Finding], frozenset[str]]:
+def _values(task: _Task) -> Callable[[Finding], frozenset[str]]:
     """Gives what stands at a finding's field, in every object that is called so.
 
     Of a finding without a field (as Rego's are, unless they name one) nothing: its message is all that it says, and
-    the whole object would make a new fault of every other change to it.
+    the whole object would make a new fault of every other change to it.  Nor of a schema's: its messages hold what is
+    wrong, and its CEL rules stand at the field around all that they are about.
     """
+    if task.rule is None:
+        return lambda finding: frozenset()
     objects: dict[tuple[str, str, str], list[ObjectAt]] = {}
-    for at in job.objects:
+    for at in task.job.objects:
         objects.setdefault(identity(at), []).append(at)
 
     def values(finding: Finding) -> frozenset[str]:
