@@ -617,6 +617,7 @@ class _Objects:
         if found is None and self.known.is_builtin(group):
             faults.add((at, "apiVersion"), self._no_kind(version, kind, name))
             return
+        is_custom = found is None
         if found is None:
             found = self.custom(name) if self.custom else None
             if found is None:
@@ -627,7 +628,11 @@ class _Objects:
         inside = Faults()
         found[0].check(obj, at, inside)
         faults.take(inside, at)
-        self._check_metadata(obj, kind, found[1], at, faults)
+        self._check_metadata(obj, kind, at, faults)
+        if not found[1] and metadata_of(obj).get("namespace"):
+            # Rules know the scope of built-in kinds; another they would take for an object of that namespace.
+            message = f"{kind} belongs to the whole cluster; its namespace is ignored"
+            faults.add(((at, "metadata"), "namespace"), message, PROHIBIT if is_custom else WARN)
 
     def _no_kind(self, version: str, kind: str, name: str) -> str:
         # without the version that was asked for: an upgrade must not make a known fault a new one
@@ -656,14 +661,11 @@ class _Objects:
             message = f"{kind} of {version} is deprecated since Kubernetes 1.{life.deprecated}{gone}{use}"
             faults.add((at, "apiVersion"), message, WARN)
 
-    def _check_metadata(self, obj: Mapping[str, Any], kind: str, namespaced: bool, at: At, faults: Faults) -> None:
+    def _check_metadata(self, obj: Mapping[str, Any], kind: str, at: At, faults: Faults) -> None:
         meta = metadata_of(obj)
         # reviews are questions to the API server: they have no name
         if not meta.get("name") and not meta.get("generateName") and not kind.endswith("Review"):
             faults.add(((at, "metadata"), "name"), MISSING)
-        if not namespaced and meta.get("namespace"):
-            message = f"{kind} belongs to the whole cluster; its namespace is ignored"
-            faults.add(((at, "metadata"), "namespace"), message, WARN)
 
 
 # --- The door for rules -----------------------------------------------------------------------------------------

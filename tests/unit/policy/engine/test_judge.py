@@ -1212,6 +1212,15 @@ spec:
             - {rule: self.size >= oldSelf.size, message: must not shrink}
 """
 
+    def test_a_custom_resource_of_the_whole_cluster_is_in_no_namespace(self, repo: Any) -> None:
+        """Else who may change objects of a namespace could change it by saying that it is in there."""
+        crd = self.CRD.replace("scope: Namespaced", "scope: Cluster")
+        bench = Bench(repo, {**START, "apps/crds/widget.yaml": crd})
+        verdict = bench.ask({"apps/shop/widget.yaml": self.widget(3)}, "mona")
+        assert [text for _rule, text in why(verdict)] == [
+            "metadata.namespace: Widget belongs to the whole cluster; its namespace is ignored"
+        ]
+
     @staticmethod
     def widget(size: int, note: str = "") -> str:
         return f"""apiVersion: example.org/v1
