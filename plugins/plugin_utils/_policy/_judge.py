@@ -281,7 +281,7 @@ class _Run:
     ) -> None:
         self.crowd = self._crowd(policy, commits, merge.before, repository)
         found = self._understood(policy, merge, differences)
-        owners = _owners(policy, merge.before)
+        owners = owners_of(policy, merge.before)
         permit = Permit(policy, Members(policy, self.teams), self.crowd, self.now, found.layout, owners)
         result = permit.judge(found.effects, found.quiet)
         self.findings += result.findings
@@ -461,8 +461,12 @@ def _path_changes(differences: Iterable[Difference]) -> Iterable[Change]:
         yield from path_effect_of(one).changes
 
 
-def _owners(policy: Policy, tree: Files) -> Owners:
-    """Looks paths up in the CODEOWNERS files that rules name, as they are in the target branch."""
+def owners_of(policy: Policy, tree: Files) -> Owners:
+    """Looks paths up in the CODEOWNERS files that rules name, as they are in the target branch.
+
+    Raises:
+        GitError: one is not there.
+    """
     wanted = {rule.owned.file for rule in policy.rules if rule.owned is not None}
     found: dict[str, Callable[[str], Collection[str] | None]] = {}
     if wanted:

@@ -92,7 +92,7 @@ def run(policy: Policy, tree: GitTree, test: Mapping[str, Value], now: datetime)
     if whole:
         findings = _judged_files(tree, test, request, teams, now)
     else:
-        findings = _judged_change(policy, test, request, teams, now)
+        findings = _judged_change(policy, tree, test, request, teams, now)
     wrong = _wrong(test, findings)
     return Outcome(str(test.get("name")), not wrong, "; ".join(wrong) or "it is as expected")
 
@@ -180,10 +180,10 @@ def _laid(tree: GitTree, files: Mapping[str, bytes | None]) -> OverlaidTree:
 
 
 def _judged_change(
-    policy: Policy, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
+    policy: Policy, tree: GitTree, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
 ) -> Sequence[Finding]:
-    people = crowd(request, (), policy, None)
-    permit = Permit(policy, Members(policy, teams), people, now, policy.settings.layout)
+    people, owners = crowd(request, (), policy, None), _judge.owners_of(policy, tree)
+    permit = Permit(policy, Members(policy, teams), people, now, policy.settings.layout, owners)
     return permit.judge([_effect(policy, test["change"])]).findings
 
 

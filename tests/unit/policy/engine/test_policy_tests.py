@@ -167,3 +167,29 @@ def test_what_is_no_test(repo: Any, test: dict[str, Any], message: str) -> None:
 def test_tests_do_not_see_each_other(repo: Any) -> None:
     found = outcomes(repo, files(), {**files(privileged=True), "expect": "prohibited"}, files())
     assert [one.passed for one in found] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("rules", "by", "approvals", "expect"),
+    [
+        ("{name: owners, change: {file: '**'}, codeowners: change}", "carl", [], "permitted"),
+        ("{name: owners, change: {file: '**'}, codeowners: change}", "mona", [], "prohibited"),
+        ("{name: all, change: {file: '**'}, allow: anyone}, {name: o, codeowners: approve}", "mona", [], "prohibited"),
+        (
+            "{name: all, change: {file: '**'}, allow: anyone}, {name: o, codeowners: approve}",
+            "mona",
+            ["carl"],
+            "permitted",
+        ),
+    ],
+)
+def test_code_owners_count_in_tests_of_a_single_change(
+    repo: Any, rules: str, by: str, approvals: list[str], expect: str
+) -> None:
+    test = {"name": "t", "change": {"file": "README.md", "before": "a", "after": "b"}, "by": by, "expect": expect}
+    given = {"policy/rules/platform.yml": f"rules: [{rules}]\n", "CODEOWNERS": "* @carl\n"}
+    tests = yaml.safe_dump({"tests": [{**test, "approvals": approvals}]})
+    commit = repo.commit({**START, **given, "policy/tests/a.yml": tests})
+    with Repository(str(repo.path), commit) as repository:
+        (outcome,) = _tests.run_all(repository.tree(commit), NOW)
+    assert outcome.passed, outcome
