@@ -54,6 +54,7 @@ Documentation=https://kubernetes.io/docs/
 Wants=network-online.target
 After=network-online.target containerd.service
 ConditionPathExists=/var/lib/kubelet/config.yaml
+StartLimitIntervalSec=0
 
 [Service]
 EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
@@ -62,7 +63,6 @@ ExecStart=/usr/local/bin/kubelet \\
   --config=/var/lib/kubelet/config.yaml --config-dir={KUBELET_CONFIG_DIR} $KUBELET_KUBEADM_ARGS
 Restart=always
 RestartSec=2
-StartLimitIntervalSec=0
 
 [Install]
 WantedBy=multi-user.target

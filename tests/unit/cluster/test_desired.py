@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Mapping
+from configparser import RawConfigParser
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -268,3 +272,22 @@ def test_without_an_endpoint_the_first_control_plane_answers(given: dict[str, An
     found = _arguments.machine(whole, lambda value: value)
     assert found.settings["cluster_endpoint"] == expected
     assert _kubeadm.endpoint(found.settings) == f"{expected}:6443"
+
+
+#: What systemd.unit(5) knows in [Unit] and ignores anywhere else.
+UNIT_KEYS = {"StartLimitIntervalSec", "StartLimitBurst", "ConditionPathExists", "After", "Wants"}
+
+
+@pytest.mark.parametrize(("name", "text"), [("kubelet", _units.kubelet()), ("containerd", _units.containerd())])
+def test_units_say_nothing_that_systemd_ignores(tmp_path: Path, name: str, text: str) -> None:
+    found = RawConfigParser(strict=False)
+    found.optionxform = str  # type: ignore[assignment,method-assign]  # keys as they are written
+    found.read_string(text.replace("\\\n", ""))
+    assert not UNIT_KEYS.intersection(found["Service"])
+    if name == "kubelet":  # however often it ends while the network or the runtime is not there yet
+        assert found["Unit"]["StartLimitIntervalSec"] == "0"
+    if shutil.which("systemd-analyze"):
+        unit = tmp_path / f"{name}.service"
+        unit.write_text(text.replace(f"/usr/local/bin/{name}", "/bin/true"))
+        done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+        assert str(unit) not in done.stderr
