@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.weft.platform.plugins.plugin_utils._inventory import _audit
 from ansible_collections.weft.platform.plugins.plugin_utils._inventory._model import Finding, Path, shown
 from ansible_collections.weft.platform.plugins.plugin_utils._inventory._text import (
     DNS_LABEL,
@@ -73,7 +74,6 @@ OWNED: Mapping[str, Mapping[tuple[str, ...], str]] = {
     },
     "network_config": {("Network",): "cluster_pod_cidr"},
 }
-_AUDIT_LEVELS = ("None", "Metadata", "Request", "RequestResponse")
 
 
 # --- the cluster ------------------------------------------------------------------------------------------------------
@@ -215,20 +215,22 @@ def _claim(name: str, mapping: Any, path: Path) -> Iterator[Finding]:
 
 
 def _audit_policy(value: dict[str, Any], settings: Settings) -> Iterator[Finding]:
-    if (value.get("apiVersion"), value.get("kind")) != ("audit.k8s.io/v1", "Policy"):
-        yield Finding("cluster_audit_policy is no Policy of audit.k8s.io/v1", "Set its apiVersion and kind.")
-    rules = value.get("rules")
-    if not isinstance(rules, list) or not rules:
-        yield Finding("cluster_audit_policy has no rules", "At least: rules: [{level: Metadata}].", ("rules",))
-        return
-    for index, rule in enumerate(rules):
-        level = rule.get("level") if isinstance(rule, dict) else None
-        if level not in _AUDIT_LEVELS:
-            yield Finding(
-                f"cluster_audit_policy, rule {index + 1}: level {shown(level)} is none",
-                f"Choose one of {', '.join(_AUDIT_LEVELS)}.",
-                ("rules", index, "level"),
-            )
+    return _audit.policy(value)
+
+
+def _pod_security(value: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    """Source: k8s.io/pod-security-admission admission/api/validation, ValidatePodSecurityConfiguration."""
+    names = value.get("exempt_namespaces", [])
+    for index, name in enumerate(names):
+        if not DNS_LABEL.fullmatch(name):
+            why = "is no name of a namespace", "Use lower-case letters, digits and dashes."
+        elif name in names[:index]:
+            why = "stands twice", "Take one away."
+        else:
+            continue
+        yield Finding(
+            f"cluster_pod_security.exempt_namespaces: {shown(name)} {why[0]}", why[1], ("exempt_namespaces", index)
+        )
 
 
 def _encryption(value: list[str], settings: Settings) -> Iterator[Finding]:
@@ -589,6 +591,7 @@ RULES: Mapping[str, Rule] = {
     "cluster_extra_sans": _extra_sans,
     "cluster_authentication": _authentication,
     "cluster_audit_policy": _audit_policy,
+    "cluster_pod_security": _pod_security,
     "cluster_encryption_resources": _encryption,
     "cluster_feature_gates": _feature_gates,
     "cluster_component_args": _component_args,

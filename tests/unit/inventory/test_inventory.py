@@ -78,6 +78,12 @@ def test_a_good_inventory_has_no_problem() -> None:
     )
 
 
+def audit(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An audit policy with these rules, each of a level that there is, or with one that says no more."""
+    found = [{"level": "Metadata", **rule} for rule in rules or ({},)]
+    return {"cluster_audit_policy": {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": found, **more}}
+
+
 def mapped(**mappings: Any) -> dict[str, Any]:
     """An identity provider with these claim mappings."""
     return {"cluster_authentication": [{"issuer": {"url": "https://x", "audiences": ["a"]}, "claimMappings": mappings}]}
@@ -154,6 +160,25 @@ def mapped(**mappings: Any) -> dict[str, Any]:
             {"cluster_audit_policy": {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "All"}]}},
             "rule 1: level 'All' is none",
         ),
+        (audit(omitStages=["RequestRecieved"]), "omitStages: 'RequestRecieved' is no stage -> Choose from"),
+        (audit(omitStages="Panic"), "omitStages must be a list, not 'Panic'"),
+        (audit(omitStages=["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]), ""),
+        (audit({"omitStages": ["All"]}), "rule 1: omitStages: 'All' is no stage"),
+        (audit({"users": "system:kube-proxy"}), "rule 1: users must be a list, not 'system:kube-proxy'"),
+        (audit({"verbs": [7]}), "rule 1: verbs must hold texts, not 7"),
+        (audit({"nonResourceURLs": ["*", "/healthz*", "/version"]}), ""),
+        (audit({"nonResourceURLs": ["healthz"]}), "rule 1: nonResourceURLs: 'healthz' is no path"),
+        (audit({"nonResourceURLs": ["/*/x"]}), "nonResourceURLs: '/*/x' is no path"),
+        (audit({"nonResourceURLs": ["/x"], "namespaces": ["a"]}), "rule 1 is about resources or namespaces and"),
+        (audit({"nonResourceURLs": ["/x"], "resources": [{"group": ""}]}), "-> Make two rules of it"),
+        (audit({"resources": "pods"}), "rule 1: resources must be a list, not 'pods'"),
+        (audit({"resources": ["pods"]}), "rule 1: resources must hold mappings, not 'pods'"),
+        (audit({"resources": [{"group": "apps/v1"}]}), "'apps/v1' is no API group -> Write it without version"),
+        (audit({"resources": [{"group": "*", "resources": ["pods"], "resourceNames": ["a"]}, {"group": ""}]}), ""),
+        (audit({"resources": [{"resourceNames": ["a"]}]}), "resourceNames without resources"),
+        ({"cluster_pod_security": {"exempt_namespaces": ["kube-system", "storage"]}}, ""),
+        ({"cluster_pod_security": {"exempt_namespaces": ["Kube"]}}, "'Kube' is no name of a namespace"),
+        ({"cluster_pod_security": {"exempt_namespaces": ["a", "a"]}}, "'a' stands twice -> Take one away"),
         ({"cluster_encryption_resources": ["Secret"]}, "is no resource"),
         ({"cluster_encryption_resources": ["secrets", "*.*"]}, "secrets is covered by *.*"),
         ({"cluster_encryption_resources": ["*.apps", "deployments.apps"]}, "deployments.apps is covered by *.apps"),
