@@ -31,7 +31,11 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     Policy,
     Rule,
     Selector,
+    Ways,
     Who,
+    both,
+    fewest,
+    named,
     views,
 )
 
@@ -77,16 +81,18 @@ class Answer(NamedTuple):
     denies: tuple[Deny, ...] = ()
     only: tuple[Who, ...] = ()
 
+    def ways(self) -> Ways:
+        """The ways to be somebody whom the rules allow it to."""
+        if any(one.to is None for one in self.denies):
+            return frozenset()
+        granted = fewest(way for grant in self.grants for way in grant.who.ways())
+        denied = [way for one in self.denies if one.to is not None for way in one.to.ways()]
+        allowed = both(granted, *(one.ways() for one in self.only))
+        return frozenset(way for way in allowed if not any(one <= way for one in denied))
+
     def names(self) -> set[str]:
         """The roles, teams and users that the rules allow it to."""
-        if any(one.to is None for one in self.denies):
-            return set()
-        names = {name for grant in self.grants for name in grant.who.names()}
-        if self.only:
-            common = set.intersection(*(set(one.names()) for one in self.only))
-            names = common or {" and ".join(sorted(map(str, self.only)))}
-        denied = {name for one in self.denies if one.to is not None and one.to.how != "all" for name in one.to.names()}
-        return names - denied
+        return set(named(self.ways()))
 
     def holds(self, is_one: Callable[[Who], bool]) -> bool:
         """Whether somebody may, by whether they are whom a rule means."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, show_path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _text as text
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    AND,
     CONTENT,
     ERROR,
     INVALID,
@@ -142,11 +143,12 @@ def _scope(change: Change) -> str:
 
 def who_could(finding: Finding) -> str:
     """ "role platform or user mona", from ("role:platform", "user:mona")."""
-    names = []
-    for one in finding.who_could:
-        kind, colon, name = one.partition(":")
-        names.append(f"{text.visible(kind)} {text.login(name)}" if colon else text.login(one))
-    return " or ".join(names) or "nobody"
+    return " or ".join(AND.join(map(_named, one.split(AND))) for one in finding.who_could) or "nobody"
+
+
+def _named(one: str) -> str:
+    kind, colon, name = one.partition(":")
+    return f"{text.visible(kind)} {text.login(name)}" if colon else text.login(one)
 
 
 def _people(verdict: Verdict) -> str:

@@ -37,6 +37,9 @@ POLICY = "policy"  # what a change of policy/ loosens or tightens, or what is br
 ERROR = "error"  # it could not be judged; always prohibits
 KINDS = (INVALID, NOT_PERMITTED, CONTENT, POLICY, ERROR)
 
+#: Stands between names in `who_could` of which somebody must have all.
+AND = " and "
+
 
 class PolicyError(Exception):
     """Root of all errors of the policy manager. Whoever catches it prohibits."""
@@ -217,7 +220,8 @@ class Finding(NamedTuple):
     severity   PROHIBIT, WARN or INFO
     kind       one of KINDS
     message    what is wrong, in a sentence
-    who_could  roles, teams or users by whom the change could be made ("role:x", "team:y", "user:z", "anyone")
+    who_could  roles, teams or users by whom the change could be made ("role:x", "team:y", "user:z", "anyone", and
+               "role:x and team:y" for who must be both)
     remedy     how to go on, in a sentence
     origin     where it was written, in head: for what was removed, what is left around it, or its file without a line
     subject, field  what it is about; with rule and message they make the key by which a finding at the base is

@@ -18,6 +18,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._exceptions import answers_for
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import MAYBE, YES, Leaf
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    AND,
     ERROR,
     INFO,
     NOT_PERMITTED,
@@ -279,7 +280,7 @@ class Permit:
         if covering:
             rule = min(rule.name for rule, _who in covering)
             message = f"{one.person.login} may not make this change{wide}{where}"
-            remedy = f"Ask one of {_people(names)} to make the change in a pull request of their own."
+            remedy = _ask(names)
         else:
             rule = "nothing allows it"
             message = f"no rule allows {one.person.login} this change{wide}{where}; what no rule allows is prohibited"
@@ -457,11 +458,12 @@ def _gap(
 
 
 def _people(names: Sequence[str]) -> str:
-    return " or ".join(name.replace(":", " ", 1) for name in names) or "nobody"
+    """ "role a and role b or user c", from ("role:a and role:b", "user:c")."""
+    return " or ".join(AND.join(part.replace(":", " ", 1) for part in name.split(AND)) for name in names) or "nobody"
 
 
 def _ask(names: Sequence[str]) -> str:
-    return f"Ask one of {_people(names)} to make the change in a pull request of their own."
+    return f"Ask somebody who is {_people(names)} to make the change in a pull request of their own."
 
 
 def owners_by(files: Mapping[str, Callable[[str], Collection[str] | None]]) -> Owners:

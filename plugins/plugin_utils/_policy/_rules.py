@@ -9,8 +9,10 @@ and files never matters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import product
+from math import prod
 from typing import NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Path, Value
@@ -33,10 +35,36 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._match impor
     Predicate,
     lookup,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PROHIBIT
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import AND, PROHIBIT
 
 #: The role that everybody is in whom the forge knows.
 ANYONE = "anyone"
+_EVERYBODY = frozenset([ANYONE])
+
+#: Of more ways than these to be whom rules mean, none is told apart: who writes a policy must not make it endless.
+_MANY_WAYS = 1000
+
+#: Ways to be somebody: to be in everything that one of these sets names is enough.
+Ways = frozenset[frozenset[str]]
+
+
+def fewest(ways: Iterable[frozenset[str]]) -> Ways:
+    """The ways without those that ask for more than another one does."""
+    bare = {way - _EVERYBODY or way for way in ways}
+    return frozenset(way for way in bare if len(way) == 1 or not any(other < way for other in bare))
+
+
+def both(*several: Ways) -> Ways:
+    """The ways to be everything that each of these is a way to be."""
+    if len(several) > 1 and prod(map(len, several)) > _MANY_WAYS:
+        several = tuple(frozenset([frozenset([f"({' or '.join(named(one))})"])]) for one in several)
+    return fewest(frozenset().union(*chosen) for chosen in product(*several))
+
+
+def named(ways: Ways) -> tuple[str, ...]:
+    """The ways as names, sorted: "role:a", or "role:a and role:b" for who must be both."""
+    return tuple(sorted(AND.join(sorted(way)) for way in ways))
+
 
 #: Kinds of Kubernetes itself that are in no namespace, whatever an object of them says (API reference, v1.37).
 CLUSTER_SCOPED = frozenset(
@@ -90,11 +118,18 @@ class Who(NamedTuple):
         inner = word.join(str(one) if one.how == "one" else f"({one})" for one in self.of)
         return inner or "nobody"
 
-    def names(self) -> tuple[str, ...]:
-        """Every name in it, as findings show them."""
+    def ways(self) -> Ways:
+        """The ways to be whom it means, by names as findings show them."""
         if self.how == "one":
-            return (str(self),)
-        return tuple(dict.fromkeys(name for one in self.of for name in one.names()))
+            return frozenset([frozenset([str(self)])])
+        inner = [one.ways() for one in self.of]
+        if self.how == "any" or not inner:
+            return fewest(way for ways in inner for way in ways)
+        return both(*inner)
+
+    def names(self) -> tuple[str, ...]:
+        """Everybody whom it means, as findings show them; who must be several things at once is one name."""
+        return named(self.ways())
 
 
 class Role(NamedTuple):

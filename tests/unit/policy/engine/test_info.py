@@ -11,7 +11,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy import _area
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import YES
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, views
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, Who, views
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._teams import FileTeams
 
 from tests.unit.policy.engine.test_understand import TreeOf
@@ -53,6 +53,24 @@ EVERYTHING = "  - {name: everything, change: {file: '**'}, allow: [ops, devs]}\n
             {"path": "x/y"},
             ["role:devs and role:ops"],
         ),
+        # who must be several things at once is one name, and need not be said where one of them is enough
+        (
+            "  - {name: a, change: {file: 'x/**'}, only: {all: [ops, devs]}}\n",
+            {"path": "x/y"},
+            ["role:devs and role:ops"],
+        ),
+        (
+            "  - {name: a, change: {file: 'x/**'}, only: [ops, 'user:eve']}\n"
+            "  - {name: b, change: {file: 'x/*'}, only: [ops, devs]}\n",
+            {"path": "x/y"},
+            ["role:devs and user:eve", "role:ops"],
+        ),
+        (
+            "  - {name: a, change: {file: 'x/**'}, only: {all: [ops, devs]}}\n"
+            "  - {name: b, change: {file: 'x/**'}, deny: {reason: r, to: ops}}\n",
+            {"path": "x/y"},
+            [],
+        ),
         # what depends on the change takes nothing away for certain
         (
             "  - {name: a, change: {file: 'x/**', action: added}, deny: r}\n",
@@ -81,6 +99,33 @@ def test_who_may(rules: str, question: dict[str, str], names: list[str]) -> None
     rules = EVERYTHING + rules if question else "  []\n"
     asked = [question.get(key, "") for key in ("path", "kind", "name", "field")]
     assert _info.shown(_info.who(policy(rules), *asked))["who"] == names
+
+
+@pytest.mark.parametrize(
+    ("who", "names"),
+    [
+        (Who("one", "a"), ["role:a"]),
+        (Who("any"), []),
+        (Who("all"), []),
+        (Who("any", of=(Who("one", "b"), Who("one", "user:a"))), ["role:b", "user:a"]),
+        (Who("all", of=(Who("one", "b"), Who("one", "team:a"))), ["role:b and team:a"]),
+        (Who("all", of=(Who("one", "anyone"), Who("one", "a"))), ["role:a"]),
+        (
+            Who("all", of=(Who("any", of=(Who("one", "a"), Who("one", "b"))), Who("one", "c"))),
+            ["role:a and role:c", "role:b and role:c"],
+        ),
+        # whoever is a needs no b
+        (Who("any", of=(Who("one", "a"), Who("all", of=(Who("one", "a"), Who("one", "b"))))), ["role:a"]),
+    ],
+)
+def test_names_of_whom_a_rule_means(who: Who, names: list[str]) -> None:
+    assert list(who.names()) == names
+
+
+def test_ways_without_number_are_told_as_they_are_written() -> None:
+    wide = tuple(Who("any", of=tuple(Who("one", f"{letter}{number}") for number in range(20))) for letter in "abcdef")
+    (name,) = Who("all", of=wide).names()
+    assert name.startswith("(role:a0 or role:a1 or ") and name.count(" and ") == 5
 
 
 @pytest.mark.parametrize(

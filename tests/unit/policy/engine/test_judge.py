@@ -480,6 +480,17 @@ class TestRules:
         assert change.ask({"README.md": "x"}, "olga").permitted
         assert not change.ask({"docs/x": "x"}, "olga").permitted
 
+    @pytest.mark.parametrize("how", ["allow: %s", "only: %s", "allow: anyone, approvals: {count: 1, from: %s}"])
+    def test_who_must_be_several_things_is_told_as_one(self, bench: Bench, how: str) -> None:
+        who = "{all: [cluster-operators, application-developers]}"
+        own = bench.rules(f"  - {{name: a, change: {{file: '**'}}, {how % who}}}\n")
+        for login in ("mona", "olga"):
+            findings = [one for one in own.ask({"README.md": "new"}, login).findings if one.prohibits]
+            for finding in findings:
+                assert finding.who_could == ("role:application-developers and role:cluster-operators",)
+                assert "role application-developers and role cluster-operators" in finding.remedy
+            assert findings
+
 
 class TestOpaque:
     ALLOW = "  - {name: a, change: {file: '**'}, allow: anyone}\n"

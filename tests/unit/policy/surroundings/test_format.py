@@ -86,6 +86,11 @@ def test_nobody_could_is_said() -> None:
     assert "**Who could:** nobody" in _format.show(verdicts.verdict(finding), "markdown")
 
 
+def test_who_must_be_several_things_is_told_as_one() -> None:
+    finding = verdicts.NOT_ALLOWED._replace(who_could=("role:a and team:b", "user:c"))
+    assert _format.who_could(finding) == "role a and team b or user c"
+
+
 def test_what_stands_in_the_way_is_bounded_in_text_and_comment() -> None:
     many = [verdicts.WRONG_IMAGE._replace(message=f"finding {number}") for number in range(1000)]
     shown = _format.show(verdicts.verdict(*many), "text")
