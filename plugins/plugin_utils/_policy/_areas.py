@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.weft.platform.plugins.module_utils._change import Change, Path, Subject, Value
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Path, Subject, Value, same
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
     HOST,
     OBJECT,
@@ -31,6 +31,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     Policy,
     Rule,
     Selector,
+    View,
     Ways,
     Who,
     both,
@@ -46,27 +47,69 @@ _TRIES = ("x", "sample", "other", "a-b", "web", "default", "x.example.org")
 _FIELDS: tuple[Path, ...] = (("spec", "x"), ("x",), ("metadata", "annotations", "x"))
 
 
+ADDED, CHANGED, REMOVED = ACTIONS = "added", "changed", "removed"
+
+#: What can become of a whole subject, and of the smallest difference in it.
+_CASES = tuple(
+    (whole, part)
+    for whole in ACTIONS
+    for part in ACTIONS
+    if whole == CHANGED or part == whole  # what comes or goes takes all of it along
+)
+
+#: What stands for the code owners of an area, who are others from file to file.
+CODE_OWNERS = "code owners"
+
+
 class Area(NamedTuple):
-    """Something that rules speak about, and a sample of it: an Effect and a smallest difference in it."""
+    """Something that rules speak about, and a sample of it.
+
+    effect, leaf  the sample: an Effect and a smallest difference in it
+    selector      what it is the sample of; an empty one for what is asked without a rule
+    raw           the selector as written
+    """
 
     text: str
     effect: Effect
     leaf: Leaf
+    selector: Selector = Selector()
+    raw: Mapping[str, Value] = {}
 
 
 class Grant(NamedTuple):
-    """A rule that allows something of an area, to whom, and under which condition ("" for none)."""
+    """A rule that allows something of an area, to whom, and under which condition ("" for none).
+
+    owners  whether it allows it to code owners; `who` is those of them that are known
+    """
 
     rule: str
     who: Who
     condition: str
+    owners: bool = False
+
+    def ways(self) -> Ways:
+        """The ways to be somebody whom it allows something."""
+        unknown = self.owners and not self.who.of
+        return frozenset([frozenset([CODE_OWNERS])]) if unknown else self.who.ways()
+
+
+class Restriction(NamedTuple):
+    """What a rule demands, in words; only of `concerns` where given, and not where all behind a change are `spares`."""
+
+    text: str
+    concerns: Who | None = None
+    spares: Who | None = None
 
 
 class Limit(NamedTuple):
-    """A rule that restricts an area: in words; `surely` is False where it depends on the change."""
+    """A rule that restricts an area, and under which condition ("" for none).
+
+    surely  False where it depends on the change, or may do so
+    """
 
     rule: str
-    text: str
+    restriction: Restriction
+    condition: str
     surely: bool
 
 
@@ -85,7 +128,7 @@ class Answer(NamedTuple):
         """The ways to be somebody whom the rules allow it to."""
         if any(one.to is None for one in self.denies):
             return frozenset()
-        granted = fewest(way for grant in self.grants for way in grant.who.ways())
+        granted = fewest(way for grant in self.grants for way in grant.ways())
         denied = [way for one in self.denies if one.to is not None for way in one.to.ways()]
         allowed = both(granted, *(one.ways() for one in self.only))
         return frozenset(way for way in allowed if not any(one <= way for one in denied))
@@ -94,63 +137,168 @@ class Answer(NamedTuple):
         """The roles, teams and users that the rules allow it to."""
         return set(named(self.ways()))
 
-    def holds(self, is_one: Callable[[Who], bool]) -> bool:
-        """Whether somebody may, by whether they are whom a rule means."""
-        if any(one.to is None or is_one(one.to) for one in self.denies):
-            return False
-        return any(is_one(grant.who) for grant in self.grants) and all(is_one(one) for one in self.only)
+    def held(self, is_one: Callable[[Who], bool]) -> list[Grant]:
+        """The grants that somebody has, by whether they are whom a rule means; none where something denies it all."""
+        if any(one.to is None or is_one(one.to) for one in self.denies) or not all(is_one(one) for one in self.only):
+            return []
+        return [grant for grant in self.grants if is_one(grant.who)]
 
 
-def ask(policy: Policy, effect: Effect, leaf: Leaf) -> Answer:
-    """Who may make a change like this, by which rules; values before and after are left open."""
+#: Gives code owners by the name of a CODEOWNERS file in a rule ("" for the usual one): in what of an area which are.
+OwnersOf = Callable[[str, Area], tuple[Who, str]]
+
+
+def _not_told(_file: str, _area: Area) -> tuple[Who, str]:
+    return Who("any"), ""
+
+
+def ask(policy: Policy, area: Area, owners: OwnersOf = _not_told, actions: Sequence[str] = ()) -> Answer:
+    """Who may make a change like this, by which rules; values before and after are left open.
+
+    Args:
+        policy: the rules.
+        area: what is asked about.
+        owners: says who the code owners are, where that can be told.
+        actions: ask only about these of what the area leaves open.
+    """
+    samples = _cases(area, actions or area.selector.action or ACTIONS)
+    if not policy.by_action:
+        samples = samples[:1]  # all are the same to it
+    cases = [(effect, leaf, views(effect, policy.by_host)) for effect, leaf in samples]
     grants: list[Grant] = []
     limits: list[Limit] = []
     certain: list[Rule] = []
     for rule in policy.rules:
-        means = [one for one in rule.selectors if _means(policy, one, effect, leaf, False) == YES]
-        if rule.allowed is not None and means:
-            plain = any(_condition(one) == "" for one in means)
-            grants.append(Grant(rule.name, rule.allowed, "" if plain else _condition(means[0])))
-        restricting = [one for one in rule.selectors if _means(policy, one, effect, leaf, True) != NO]
-        if restricting:
-            surely = any(_condition(one) == "" for one in means)
-            limits += [Limit(rule.name, text, surely) for text in restrictions(rule)]
+        fits = [_Fit(policy, one, raw, area, cases) for one, raw in _selectors(rule)]
+        means = [one for one in fits if any(one.surely)]
+        condition = _condition(means)
+        if means and (rule.allowed is not None or owners_change(rule)):
+            who, part = owners(rule.owned.file, area) if rule.owned and owners_change(rule) else (rule.allowed, "")
+            words = ", ".join(filter(None, (condition, part)))
+            grants.append(Grant(rule.name, who or Who("any"), words, owners_change(rule)))
+        perhaps = [one for one in fits if any(one.perhaps)]
+        if perhaps:
+            surely = bool(means) and not condition
+            who = owners(rule.owned.file, area)[0] if rule.owned is not None else None
+            words = "" if surely else _condition(perhaps)
+            limits += [Limit(rule.name, one, words, surely) for one in restrictions(rule, who)]
             certain += [rule] if surely else []
     denies = tuple(rule.deny for rule in certain if rule.deny is not None)
     return Answer(tuple(grants), tuple(limits), denies, tuple(rule.only for rule in certain if rule.only is not None))
 
 
-def _means(policy: Policy, selector: Selector, effect: Effect, leaf: Leaf, restricting: bool) -> int:
-    angles = views(effect, policy.by_host)
-    scoped = policy.settings.cluster_scoped
-    bare = selector._replace(old=None, new=None, action=())
-    choose = max if restricting else min
-    return min(choose(bare.meets(view, restricting, scoped) for view in angles), bare.leaf(effect, leaf))
+def owners_change(rule: Rule) -> bool:
+    """Whether a rule lets code owners change something."""
+    return rule.owned is not None and rule.owned.how == "change"
 
 
-def _condition(selector: Selector) -> str:
-    parts = [f"when {' or '.join(selector.action)}"] if selector.action else []
-    parts += ["for some values"] if selector.old is not None or selector.new is not None else []
-    return ", ".join(parts)
+def _selectors(rule: Rule) -> Sequence[tuple[Selector, Mapping[str, Value]]]:
+    """What a rule is about, each with how it is written; without `change`, that is everything or what it requires."""
+    if rule.selectors:
+        return list(zip(rule.selectors, _raw(rule)))
+    return [(Selector(), {})] if rule.owned is not None else [(one.selector, {}) for one in rule.requires]
 
 
-def restrictions(rule: Rule) -> list[str]:
-    """What a rule demands, in words."""
+def _raw(rule: Rule) -> list[Mapping[str, Value]]:
+    raw = rule.raw.get("change", {})
+    return raw if isinstance(raw, list) else [raw]
+
+
+class _Fit:
+    """How a selector fits an area: in which of its cases surely, in which perhaps."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        selector: Selector,
+        raw: Mapping[str, Value],
+        area: Area,
+        cases: Sequence[tuple[Effect, Leaf, Sequence[View]]],
+    ) -> None:
+        scoped = policy.settings.cluster_scoped
+        bare = selector._replace(old=None, new=None)
+        self.action = selector.action
+        # of a value, nothing is known but what the area itself says in the same words
+        told = all(same(raw.get(key), area.raw.get(key)) for key in ("field", "old", "new"))
+        self.open = (selector.old is not None or selector.new is not None) and not told
+        self.surely = [
+            min(min(bare.meets(view, False, scoped) for view in angles), bare.leaf(effect, leaf)) == YES
+            for effect, leaf, angles in cases
+        ]
+        self.perhaps = [
+            min(max(bare.meets(view, True, scoped) for view in angles), bare.leaf(effect, leaf)) != NO
+            for effect, leaf, angles in cases
+        ]
+
+    @property
+    def condition(self) -> str:
+        """When it fits, in words; "" for always."""
+        when = "" if all(self.surely) or not self.action else f"when {' or '.join(self.action)}"
+        return ", ".join(filter(None, (when, "for some values" if self.open else "")))
+
+
+def _condition(fits: Sequence[_Fit]) -> str:
+    """When any of them fits, in words; "" for always."""
+    closed = [one.surely for one in fits if not one.open]
+    if closed and all(map(any, zip(*closed))):
+        return ""
+    return "; or ".join(dict.fromkeys(one.condition for one in fits if one.condition))
+
+
+def _cases(area: Area, actions: Sequence[str]) -> list[tuple[Effect, Leaf]]:
+    """The sample as it is where these actions are taken: on the subject as a whole, or on the field that is named."""
+    effect, leaf = area.effect, area.leaf
+    inside = leaf.path[len(effect.root) :]
+    out = []
+    for whole, part in _CASES:
+        if (whole if area.selector.whole else part) not in actions or (whole != part and not inside):
+            continue
+        old, new = (ABSENT if part == gone else value for gone, value in ((ADDED, leaf.before), (REMOVED, leaf.after)))
+        before = ABSENT if whole == ADDED else _around(inside, old)
+        after = ABSENT if whole == REMOVED else _around(inside, new)
+        out.append((effect._replace(before=before, after=after), Leaf(leaf.path, old, new)))
+    return out
+
+
+def _around(path: Path, value: Value) -> Value:
+    """A value that has this one at a path, and something beside it at every step."""
+    if not path:
+        return value
+    inner = _around(path[1:], value)
+    step, rest = path[0], [] if inner is ABSENT else [inner]
+    if isinstance(step, Element):
+        key, _, name = step[1:-1].partition("=")
+        return [{key: f"not {name}"}, *({**one, key: name} if isinstance(one, dict) else one for one in rest)]
+    if isinstance(step, int):
+        return ["x"] * step + rest
+    return {f"not {step}": "x", **({step: inner} if rest else {})}
+
+
+def restrictions(rule: Rule, owners: Who | None = None) -> list[Restriction]:
+    """What a rule demands.
+
+    Args:
+        rule: the rule.
+        owners: the code owners where they are known.
+    """
     out = []
     if rule.deny is not None:
-        out.append(f"denied{f' to {rule.deny.to}' if rule.deny.to else ''}: {rule.deny.reason}")
+        to = rule.deny.to
+        out.append(Restriction(f"denied{f' to {to}' if to else ''}: {rule.deny.reason}", concerns=to))
     if rule.deny_unless is not None:
-        out.append(f"unless {rule.deny_unless.text}, it is denied")
+        out.append(Restriction(f"unless {rule.deny_unless.text}, it is denied"))
     if rule.only is not None:
-        out.append(f"only {rule.only}")
+        out.append(Restriction(f"only {rule.only}", spares=rule.only))
     if rule.approvals is not None:
         unless = f", unless all behind it are {rule.approvals.unless}" if rule.approvals.unless else ""
         plural = "approval" if rule.approvals.number == 1 else "approvals"
-        out.append(f"{rule.approvals.number} {plural} by {rule.approvals.source}{unless}")
-    if rule.owned is not None:
-        out.append("approval by its code owners" if rule.owned.how == "approve" else "its code owners may")
+        text = f"{rule.approvals.number} {plural} by {rule.approvals.source}{unless}"
+        out.append(Restriction(text, spares=rule.approvals.unless))
+    if rule.owned is not None and not owners_change(rule):
+        of = f", {owners}" if owners is not None and owners.of else ""
+        out.append(Restriction(f"approval by its code owners{of}"))
     if rule.requires:
-        out.append(f"must pass {', '.join(one.check for one in rule.requires)}")
+        out.append(Restriction(f"must pass {', '.join(one.check for one in rule.requires)}"))
     return out
 
 
@@ -162,17 +310,16 @@ def areas(policies: Iterable[Policy]) -> list[Area]:
     out: dict[str, Area] = {}
     for policy in policies:
         for rule in policy.rules:
-            for selector, text in zip(rule.selectors, texts(rule)):
-                found = sample(selector, text, policy.settings.layout)
+            for selector, raw in zip(rule.selectors, _raw(rule)):
+                found = sample(selector, _written(raw), policy.settings.layout)
                 if found is not None:
-                    out.setdefault(text, found)
+                    out.setdefault(found.text, found._replace(raw=raw))
     return [out[text] for text in sorted(out)]
 
 
 def texts(rule: Rule) -> list[str]:
     """The selectors of a rule as one writes them."""
-    raw = rule.raw.get("change", {})
-    return [_written(one) for one in (raw if isinstance(raw, list) else [raw])]
+    return [_written(one) for one in _raw(rule)]
 
 
 def _written(value: Value) -> str:
@@ -237,7 +384,7 @@ def _sample(selector: Selector, text: str, layout: Layout, type_: str) -> Area |
         labels=(tuple(sorted(labels.items())),),
     )
     whole = path if path is not None else (subject.name,) if type_ == VARIABLE else ("spec", "x")
-    area = Area(text, effect, Leaf(whole, "before", "after"))
+    area = Area(text, effect, Leaf(whole, "before", "after"), selector)
     bare = selector._replace(old=None, new=None, action=())
     fits = all(bare.meets(view, False) for view in views(effect, True)) and bare.leaf(effect, area.leaf)
     return area if fits else None

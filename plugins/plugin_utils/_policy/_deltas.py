@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Value, same
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import areas, ask, restrictions, texts
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import (
+    ACTIONS,
+    areas,
+    ask,
+    restrictions,
+    texts,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._exceptions import differing
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._load import ROLES, RULES, SETTINGS, TESTS
@@ -20,6 +26,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     Policy,
     Rule,
     Who,
+    beyond,
+    named,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._signatures import ALLOWED_SIGNERS, KEYS, REVOKED
 
@@ -115,9 +123,8 @@ def _alone(rule: Rule, came: bool) -> Iterator[Delta]:
         yield Delta(_names(came), f"{verb} {rule.name!r}: {rule.allowed} may change {_about(rule)}", origin)
     if rule.owned is not None and rule.owned.how == "change":
         yield Delta(_names(came), f"{verb} {rule.name!r}: code owners may change {_about(rule)}", origin)
-    for text in restrictions(rule):
-        if text != "its code owners may":
-            yield Delta(_names(not came), f"{verb} {rule.name!r}: {text}, for {_about(rule)}", origin)
+    for one in restrictions(rule):
+        yield Delta(_names(not came), f"{verb} {rule.name!r}: {one.text}, for {_about(rule)}", origin)
     if came:
         yield from _exceptions((), rule.exceptions, rule)
 
@@ -139,7 +146,7 @@ def _part(key: str, before: Value, after: Value, old: Rule, new: Rule) -> Iterat
     name = f"rule {new.name!r}"
     if key in _DEMANDS and (before is None or after is None):
         came = before is None
-        words = "; ".join(restrictions(new if came else old))
+        words = "; ".join(one.text for one in restrictions(new if came else old))
         yield Delta(_names(not came), f"{name} {'now' if came else 'no longer'} demands: {words}", new.origin)
     elif key == "approvals" and old.approvals is not None and new.approvals is not None:
         yield from _approvals(old, new)
@@ -220,9 +227,17 @@ def _files(trees: tuple[Files, Files]) -> Iterator[Delta]:
 
 def _matrix(before: Policy, after: Policy) -> Iterator[Delta]:
     """Who can newly do what, and who no longer, area by area."""
+    by_action = before.by_action or after.by_action
     for area in areas((before, after)):
-        old, new = (ask(policy, area.effect, area.leaf).names() for policy in (before, after))
-        for name in sorted(new - old):
-            yield Delta(LOOSENS, f"{name} can newly change: {area.text}")
-        for name in sorted(old - new):
-            yield Delta(TIGHTENS, f"{name} can no longer change: {area.text}")
+        actions = area.selector.action or (ACTIONS if by_action else ("",))
+        newly: dict[str, list[str]] = {}
+        no_longer: dict[str, list[str]] = {}
+        for action in actions:
+            old, new = (ask(one, area, actions=[action] if action else ()).ways() for one in (before, after))
+            for found, some, others in ((newly, new, old), (no_longer, old, new)):
+                for name in named(beyond(some, others)):
+                    found.setdefault(name, []).append(action)
+        for direction, verb, found in ((LOOSENS, "newly", newly), (TIGHTENS, "no longer", no_longer)):
+            for name, when in found.items():
+                words = "" if len(when) == len(actions) else f" when {' or '.join(when)}"
+                yield Delta(direction, f"{name} can {verb} change{words}: {area.text}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Subject, Value
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _load
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import Answer, areas, ask, field, texts
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import Answer, Area, areas, ask, field, texts
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
     OBJECT,
     PATH,
@@ -47,7 +47,7 @@ def who(policy: Policy, path: str, kind: str = "", name: str = "", field_path: s
     change = Change(subject, (), "before", "after")
     environment = layout.environment(path)
     effect = Effect(type_, subject, "before", "after", (change,), (path,), environment=environment, reached=reached)
-    return ask(policy, effect, Leaf(steps or (), "before", "after"))
+    return ask(policy, Area("", effect, Leaf(steps or (), "before", "after")))
 
 
 def report(tree: Files, teams: Teams | None = None) -> dict[str, Value]:
@@ -57,7 +57,7 @@ def report(tree: Files, teams: Teams | None = None) -> dict[str, Value]:
         RulesError: the policy is broken.
     """
     policy = _load.load(tree)
-    matrix = [{"area": area.text, **shown(ask(policy, area.effect, area.leaf))} for area in areas([policy])]
+    matrix = [{"area": area.text, **shown(ask(policy, area))} for area in areas([policy])]
     known = {row["area"] for row in matrix}
     never = [rule.name for rule in policy.rules if rule.selectors and not known & set(texts(rule))]
     return {
@@ -77,7 +77,7 @@ def may(policy: Policy, person: Person, teams: Teams | None) -> list[str]:
     members = Members(policy, teams)
     out = []
     for area in areas([policy]):
-        if ask(policy, area.effect, area.leaf).holds(partial(members.is_one, person)):
+        if ask(policy, area).held(partial(members.is_one, person)):
             out.append(area.text)
     return out
 
@@ -85,7 +85,10 @@ def may(policy: Policy, person: Person, teams: Teams | None) -> list[str]:
 def shown(answer: Answer) -> dict[str, Any]:
     """An Answer as JSON."""
     grants = [{"rule": one.rule, "who": str(one.who), "condition": one.condition} for one in answer.grants]
-    limits = [{"rule": one.rule, "demands": one.text, "always": one.surely} for one in answer.limits]
+    limits = [
+        {"rule": one.rule, "demands": one.restriction.text, "condition": one.condition, "always": one.surely}
+        for one in answer.limits
+    ]
     return {"who": sorted(answer.names()), "by": grants, "limits": limits}
 
 
@@ -108,7 +111,9 @@ def as_text(found: Mapping[str, Any]) -> str:
         lines.append(f"{row.get('area', 'who may change it')}: {', '.join(row['who']) or 'nobody'}")
         for one in row["by"]:
             lines.append(f"  by rule {one['rule']}" + (f" ({one['condition']})" if one["condition"] else ""))
-        lines += [f"  {one['demands']} (rule {one['rule']})" for one in row["limits"]]
+        for one in row["limits"]:
+            when = one["condition"] or ("" if one["always"] else "perhaps")
+            lines.append(f"  {one['demands']} (rule {one['rule']}{', ' if when else ''}{when})")
     for key, title in (
         ("never_match", "Rules that can never match"),
         ("nobody_may", "Areas that nobody may change"),

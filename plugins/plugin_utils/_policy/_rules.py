@@ -61,7 +61,14 @@ def both(*several: Ways) -> Ways:
     return fewest(frozenset().union(*chosen) for chosen in product(*several))
 
 
-def named(ways: Ways) -> tuple[str, ...]:
+def beyond(ways: Ways, others: Ways) -> list[frozenset[str]]:
+    """Those of the ways that somebody may have who has none of the others, in order."""
+    if _EVERYBODY in others:
+        return []
+    return sorted((way for way in ways if not any(other <= way for other in others)), key=sorted)
+
+
+def named(ways: Iterable[frozenset[str]]) -> tuple[str, ...]:
     """The ways as names, sorted: "role:a", or "role:a and role:b" for who must be both."""
     return tuple(sorted(AND.join(sorted(way)) for way in ways))
 
@@ -469,6 +476,11 @@ class Policy(NamedTuple):
     def by_host(self) -> bool:
         """Whether any rule tells single hosts apart."""
         return any(selector.host is not None for rule in self.rules for selector in rule.selectors)
+
+    @property
+    def by_action(self) -> bool:
+        """Whether any rule tells what is added, changed and removed apart."""
+        return any(selector.action for rule in self.rules for selector in rule.selectors)
 
 
 #: Gives the smallest differences in a Change.

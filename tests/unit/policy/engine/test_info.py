@@ -146,7 +146,7 @@ def test_ways_without_number_are_told_as_they_are_written() -> None:
 )
 def test_limits_in_words(limit: str, demands: str, always: bool) -> None:
     found = _info.shown(_info.who(policy(f"  - {{name: a, change: {{file: '**'}}, {limit}}}\n"), "x"))
-    assert {"rule": "a", "demands": demands, "always": always} in found["limits"]
+    assert {"rule": "a", "demands": demands, "condition": "", "always": always} in found["limits"]
 
 
 def test_conditions_in_words() -> None:
@@ -170,6 +170,71 @@ RULES = """\
   - {name: shop, change: {object: {kind: '*', namespace: shop}}, allow: devs}
   - {name: away, change: {object: {kind: '*', namespace: shop}}, deny: {reason: left, to: 'user:eve'}}
 """
+
+
+@pytest.mark.parametrize(
+    ("rules", "area", "who", "limits"),
+    [
+        # what is denied always is denied in its own area
+        ("change: {file: 'x/**', action: removed}, deny: r", "action removed, file x/**", [], [("", True)]),
+        (
+            "change: {file: 'x/**', action: removed}, deny: r",
+            "file **",
+            ["role:devs", "role:ops"],
+            [],
+        ),
+        ("change: {field: v, new: 1}, deny: r", "field v, new 1", [], [("", True)]),
+        ("change: {field: v, old: 1, action: changed}, deny: r", "action changed, field v, old 1", [], [("", True)]),
+        # several selectors of one rule may be all of an area together
+        (
+            "change: [{file: 'x/**', action: [added, changed]}, {file: 'x/**', action: removed}], deny: r",
+            "action removed, file x/**",
+            [],
+            [("", True)],
+        ),
+        # what comes or goes takes along what is in it; what changes need not
+        (
+            "change: {object: {kind: Pod}, action: removed}, deny: r}\n"
+            "  - {name: b, change: {object: {kind: Pod}, field: spec.x, action: removed}, allow: ops",
+            "action removed, field spec.x, object {kind Pod}",
+            ["role:devs", "role:ops"],
+            [("when removed", False)],
+        ),
+        (
+            "change: {object: {kind: Pod}, field: 'spec.x[name=a].y', action: removed}, deny: r}\n"
+            "  - {name: b, change: {object: {kind: Pod}, action: removed}, allow: ops",
+            "action removed, object {kind Pod}",
+            ["role:devs", "role:ops"],
+            [],
+        ),
+        (
+            "change: {object: {kind: Pod}, field: spec, action: [changed, removed]}, deny: r}\n"
+            "  - {name: b, change: {object: {kind: Pod}, field: 'spec.x[name=a].y[1]', action: removed}, allow: ops",
+            "action removed, field spec.x[name=a].y[1], object {kind Pod}",
+            [],
+            [("", True)],
+        ),
+        (
+            "change: {field: v, action: added}, deny: r}\n  - {name: b, change: {field: v, new: 2}, allow: ops",
+            "field v, new 2",
+            ["role:devs", "role:ops"],
+            [("when added", False)],
+        ),
+        (
+            "change: {field: v, new: 1}, deny: r}\n  - {name: b, change: {field: v, new: 2}, allow: ops",
+            "field v, new 2",
+            ["role:devs", "role:ops"],
+            [("for some values", False)],
+        ),
+    ],
+)
+def test_an_area_has_the_action_and_values_of_its_rule(
+    rules: str, area: str, who: list[str], limits: list[tuple[str, bool]]
+) -> None:
+    found = _info.report(tree(EVERYTHING + f"  - {{name: a, {rules}}}\n"))
+    (row,) = [row for row in found["matrix"] if row["area"] == area]
+    assert row["who"] == who
+    assert [(one["condition"], one["always"]) for one in row["limits"] if one["rule"] == "a"] == limits
 
 
 VERSIONS = "field cluster_kubernetes_version, file inventories/**"
@@ -240,7 +305,7 @@ def test_a_sample_is_what_its_selector_means(selector: str) -> None:
     bare = means._replace(old=None, new=None, action=())
     assert all(bare.meets(view, False) == YES for view in views(area.effect, True))
     assert bare.leaf(area.effect, area.leaf) == YES
-    assert _areas.ask(found, area.effect, area.leaf).names() == {"role:ops"}
+    assert _areas.ask(found, area).names() == {"role:ops"}
 
 
 @pytest.mark.parametrize(
