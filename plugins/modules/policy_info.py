@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - >-
     For a path, object or field - who may change it, under which conditions, by which rule. For a person - what they may
-    change. Without either - the whole matrix of roles and areas, and what is odd about the policy.
+    change, and what is demanded of them. Without either - the whole matrix of roles and areas, and what is odd about
+    the policy.
 options:
   repository:
     description: The Git repository, with base and head; bare or not.

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Path, Subject, Value, same
@@ -57,7 +57,7 @@ _CASES = tuple(
     if whole == CHANGED or part == whole  # what comes or goes takes all of it along
 )
 
-#: What stands for the code owners of an area, who are others from file to file.
+#: What stands for the code owners of an area.
 CODE_OWNERS = "code owners"
 
 
@@ -79,18 +79,19 @@ class Area(NamedTuple):
 class Grant(NamedTuple):
     """A rule that allows something of an area, to whom, and under which condition ("" for none).
 
-    owners  whether it allows it to code owners; `who` is those of them that are known
+    who  None for code owners of whom nobody can say who they are, for they are others from file to file
     """
 
     rule: str
-    who: Who
+    who: Who | None
     condition: str
-    owners: bool = False
+
+    def __str__(self) -> str:
+        return CODE_OWNERS if self.who is None else str(self.who)
 
     def ways(self) -> Ways:
         """The ways to be somebody whom it allows something."""
-        unknown = self.owners and not self.who.of
-        return frozenset([frozenset([CODE_OWNERS])]) if unknown else self.who.ways()
+        return frozenset([frozenset([CODE_OWNERS])]) if self.who is None else self.who.ways()
 
 
 class Restriction(NamedTuple):
@@ -141,24 +142,23 @@ class Answer(NamedTuple):
         """The grants that somebody has, by whether they are whom a rule means; none where something denies it all."""
         if any(one.to is None or is_one(one.to) for one in self.denies) or not all(is_one(one) for one in self.only):
             return []
-        return [grant for grant in self.grants if is_one(grant.who)]
+        return [grant for grant in self.grants if grant.who is not None and is_one(grant.who)]
 
 
-#: Gives code owners by the name of a CODEOWNERS file in a rule ("" for the usual one): in what of an area which are.
-OwnersOf = Callable[[str, Area], tuple[Who, str]]
+#: Gives the code owners of an area by the name of a CODEOWNERS file in a rule ("" for the usual one), and of what of it
+#: they are; None where that cannot be told.
+OwnersOf = Callable[[str, Area], tuple[Who, str] | None]
 
 
-def _not_told(_file: str, _area: Area) -> tuple[Who, str]:
-    return Who("any"), ""
-
-
-def ask(policy: Policy, area: Area, owners: OwnersOf = _not_told, actions: Sequence[str] = ()) -> Answer:
+def ask(
+    policy: Policy, area: Area, owners: OwnersOf = lambda _file, _area: None, actions: Sequence[str] = ()
+) -> Answer:
     """Who may make a change like this, by which rules; values before and after are left open.
 
     Args:
         policy: the rules.
         area: what is asked about.
-        owners: says who the code owners are, where that can be told.
+        owners: says who the code owners are.
         actions: ask only about these of what the area leaves open.
     """
     samples = _cases(area, actions or area.selector.action or ACTIONS)
@@ -171,20 +171,27 @@ def ask(policy: Policy, area: Area, owners: OwnersOf = _not_told, actions: Seque
     for rule in policy.rules:
         fits = [_Fit(policy, one, raw, area, cases) for one, raw in _selectors(rule)]
         means = [one for one in fits if any(one.surely)]
+        owning = owners(rule.owned.file, area) if rule.owned is not None else None
         condition = _condition(means)
-        if means and (rule.allowed is not None or owners_change(rule)):
-            who, part = owners(rule.owned.file, area) if rule.owned and owners_change(rule) else (rule.allowed, "")
-            words = ", ".join(filter(None, (condition, part)))
-            grants.append(Grant(rule.name, who or Who("any"), words, owners_change(rule)))
+        if means:
+            grants += _grants(rule, owning, condition)
         perhaps = [one for one in fits if any(one.perhaps)]
         if perhaps:
             surely = bool(means) and not condition
-            who = owners(rule.owned.file, area)[0] if rule.owned is not None else None
-            words = "" if surely else _condition(perhaps)
-            limits += [Limit(rule.name, one, words, surely) for one in restrictions(rule, who)]
+            when = "" if surely else _condition(perhaps)
+            limits += [Limit(rule.name, one, when, surely) for one in restrictions(rule, owning and owning[0])]
             certain += [rule] if surely else []
     denies = tuple(rule.deny for rule in certain if rule.deny is not None)
     return Answer(tuple(grants), tuple(limits), denies, tuple(rule.only for rule in certain if rule.only is not None))
+
+
+def _grants(rule: Rule, owning: tuple[Who, str] | None, condition: str) -> Iterator[Grant]:
+    if rule.allowed is not None:
+        yield Grant(rule.name, rule.allowed, condition)
+    if owners_change(rule):
+        who, part = owning or (None, "")
+        if who is None or who.of:
+            yield Grant(rule.name, who, "; ".join(filter(None, (condition, part))))
 
 
 def owners_change(rule: Rule) -> bool:
@@ -279,7 +286,7 @@ def restrictions(rule: Rule, owners: Who | None = None) -> list[Restriction]:
 
     Args:
         rule: the rule.
-        owners: the code owners where they are known.
+        owners: the code owners where they are known; where there are none, nothing is demanded of them.
     """
     out = []
     if rule.deny is not None:
@@ -294,8 +301,8 @@ def restrictions(rule: Rule, owners: Who | None = None) -> list[Restriction]:
         plural = "approval" if rule.approvals.number == 1 else "approvals"
         text = f"{rule.approvals.number} {plural} by {rule.approvals.source}{unless}"
         out.append(Restriction(text, spares=rule.approvals.unless))
-    if rule.owned is not None and not owners_change(rule):
-        of = f", {owners}" if owners is not None and owners.of else ""
+    if rule.owned is not None and rule.owned.how == "approve" and (owners is None or owners.of):
+        of = f", {owners}" if owners is not None else ""
         out.append(Restriction(f"approval by its code owners{of}"))
     if rule.requires:
         out.append(Restriction(f"must pass {', '.join(one.check for one in rule.requires)}"))

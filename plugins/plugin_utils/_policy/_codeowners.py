@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import PathGlob
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError, Problem, Tree
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import GitError, PolicyError, Problem, Tree
 
 if TYPE_CHECKING:
     from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, Rule, Who
@@ -124,11 +124,13 @@ class _Pattern(NamedTuple):
 class CodeOwners:
     """A CODEOWNERS file.
 
+    file      its path
     lines     the lines that count, in order
     problems  the lines that are skipped, each with the reason
     """
 
-    def __init__(self, lines: Iterable[tuple[OwnerLine, _Pattern]], problems: Iterable[Problem]) -> None:
+    def __init__(self, file: str, lines: Iterable[tuple[OwnerLine, _Pattern]], problems: Iterable[Problem]) -> None:
+        self.file = file
         self.problems = tuple(problems)
         self._rules: tuple[tuple[OwnerLine, _Pattern], ...] = tuple(lines)
         self.lines: tuple[OwnerLine, ...] = tuple(line for line, _pattern in self._rules)
@@ -153,6 +155,11 @@ class CodeOwners:
         """Who owns `path`: () when a line makes it unowned, None when no line matches it."""
         line = self.line_of(path)
         return None if line is None else line.owners
+
+    def principals(self, path: str) -> tuple[str, ...] | None:
+        """Who owns `path`, as the policy's rules name people; see `owners`."""
+        owners = self.owners(path)
+        return None if owners is None else tuple(map(principal, owners))
 
 
 def find(tree: Tree) -> str | None:
@@ -184,7 +191,23 @@ def parse(content: str | bytes, file: str = "CODEOWNERS") -> CodeOwners:
             rules.append(_rule(line, number))
         except ValueError as error:
             problems.append(Problem(Origin(file, number), f"{error}; the line is skipped"))
-    return CodeOwners(rules, problems)
+    return CodeOwners(file, rules, problems)
+
+
+def of_rules(policy: Policy, tree: Tree) -> dict[str, CodeOwners]:
+    """The CODEOWNERS files that rules ask for, by the names that they give them ("" for the one GitHub would take).
+
+    Raises:
+        GitError: there is no such file.
+        CodeOwnersError: it is larger than what GitHub loads.
+    """
+    found = {}
+    for name in sorted({rule.owned.file for rule in policy.rules if rule.owned is not None}):
+        place = name or find(tree)
+        if not place:
+            raise GitError("a rule asks for CODEOWNERS, and there is no such file in the target branch")
+        found[name] = parse(tree.read(place), place)
+    return found
 
 
 def principal(owner: str) -> str:

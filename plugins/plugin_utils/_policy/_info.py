@@ -4,13 +4,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Subject, Value
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _load
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import Answer, Area, areas, ask, field, texts
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import (
+    Area,
+    Grant,
+    Limit,
+    Restriction,
+    areas,
+    ask,
+    field,
+    texts,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._codeowners import CodeOwners, of_rules, principal
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
     OBJECT,
     PATH,
@@ -20,17 +30,25 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import Fields, Leaf, PatternError
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError, Teams
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    IdentityError,
+    Person,
+    PolicyError,
+    Teams,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Members
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, Selector, Who
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
 
 
-def who(policy: Policy, path: str, kind: str = "", name: str = "", field_path: str = "") -> Answer:
+def who(tree: Files, path: str, kind: str = "", name: str = "", field_path: str = "") -> dict[str, Any]:
     """Who may change a path, an object in it ("Deployment.apps", "namespace/name"), or a field or variable.
 
     Raises:
-        PolicyError: the field path cannot be understood.
+        RulesError: the policy is broken.
+        PolicyError: the field path cannot be understood, or a CODEOWNERS file that rules ask for cannot be read.
     """
+    policy = _load.load(tree)
     try:
         steps = field(Fields([field_path])) if field_path else None
     except PatternError as error:
@@ -47,7 +65,17 @@ def who(policy: Policy, path: str, kind: str = "", name: str = "", field_path: s
     change = Change(subject, (), "before", "after")
     environment = layout.environment(path)
     effect = Effect(type_, subject, "before", "after", (change,), (path,), environment=environment, reached=reached)
-    return ask(policy, Area("", effect, Leaf(steps or (), "before", "after")))
+    files = of_rules(policy, tree)
+
+    def owners(file: str, _area: Area) -> tuple[Who, str]:
+        return _any(files[file].principals(path) or ()), ""
+
+    answer = ask(policy, Area("", effect, Leaf(steps or (), "before", "after")), owners)
+    return {"who": sorted(answer.names()), **_shown(answer.grants, answer.limits)}
+
+
+def _any(names: Iterable[str]) -> Who:
+    return Who("any", of=tuple(Who("one", name) for name in names))
 
 
 def report(tree: Files, teams: Teams | None = None) -> dict[str, Value]:
@@ -57,7 +85,10 @@ def report(tree: Files, teams: Teams | None = None) -> dict[str, Value]:
         RulesError: the policy is broken.
     """
     policy = _load.load(tree)
-    matrix = [{"area": area.text, **shown(ask(policy, area))} for area in areas([policy])]
+    matrix = []
+    for area in areas([policy]):
+        answer = ask(policy, area)
+        matrix.append({"area": area.text, "who": sorted(answer.names()), **_shown(answer.grants, answer.limits)})
     known = {row["area"] for row in matrix}
     never = [rule.name for rule in policy.rules if rule.selectors and not known & set(texts(rule))]
     return {
@@ -65,31 +96,85 @@ def report(tree: Files, teams: Teams | None = None) -> dict[str, Value]:
         "never_match": never,
         "nobody_may": [row["area"] for row in matrix if not row["who"]],
         "unknown_members": _strangers(policy, teams),
+        "codeowners": _wrong_owners(policy, tree),
     }
 
 
-def may(policy: Policy, person: Person, teams: Teams | None) -> list[str]:
-    """The areas in which somebody may change something.
+def may(tree: Files, person: Person, teams: Teams | None) -> list[dict[str, Any]]:
+    """The areas in which somebody may change something, by which rules, and what these demand of them.
 
     Raises:
+        RulesError: the policy is broken.
         IdentityError: whether they are in a team cannot be told.
+        PolicyError: a CODEOWNERS file that rules ask for cannot be read.
     """
-    members = Members(policy, teams)
+    policy = _load.load(tree)
+    is_one = partial(Members(policy, teams).is_one, person)
+    owned = _Owned(policy, tree, person, is_one)
     out = []
     for area in areas([policy]):
-        if ask(policy, area).held(partial(members.is_one, person)):
-            out.append(area.text)
+        answer = ask(policy, area, owned)
+        held = answer.held(is_one)
+        if held:
+            limits = [one for one in answer.limits if _concerns(one.restriction, is_one)]
+            out.append({"area": area.text, **_shown(held, limits)})
     return out
 
 
-def shown(answer: Answer) -> dict[str, Any]:
-    """An Answer as JSON."""
-    grants = [{"rule": one.rule, "who": str(one.who), "condition": one.condition} for one in answer.grants]
-    limits = [
-        {"rule": one.rule, "demands": one.restriction.text, "condition": one.condition, "always": one.surely}
-        for one in answer.limits
-    ]
-    return {"who": sorted(answer.names()), "by": grants, "limits": limits}
+class _Owned:
+    """What of an area is somebody's, of the files that there are, by the CODEOWNERS files that rules ask for."""
+
+    def __init__(self, policy: Policy, tree: Files, person: Person, is_one: Callable[[Who], bool]) -> None:
+        self._name = f"user:{person.login}"
+        self._layout = policy.settings.layout
+        self._is_one = is_one
+        self._theirs: dict[str, dict[str, str]] = {
+            name: self._lines(parsed, tree) for name, parsed in of_rules(policy, tree).items()
+        }
+
+    def _lines(self, parsed: CodeOwners, tree: Files) -> dict[str, str]:
+        """The files that are somebody's, each with the line that says so."""
+        mine = {line for line in parsed.lines if self._is_one(_any(map(principal, line.owners)))}
+        lines = ((entry.path, parsed.line_of(entry.path)) for entry in tree.walk())
+        return {path: f"{parsed.file}:{line.line}" for path, line in lines if line in mine and line is not None}
+
+    def __call__(self, file: str, area: Area) -> tuple[Who, str]:
+        """The person where something of it is theirs, and which lines say so."""
+        found = {line for path, line in self._theirs[file].items() if self._inside(area.selector, path)}
+        return _any([self._name] if found else []), f"what is theirs by {', '.join(sorted(found))}"
+
+    def _inside(self, selector: Selector, path: str) -> bool:
+        fits = selector.file is None or selector.file.matches(path)
+        return fits and (selector.environment is None or selector.environment.matches(self._layout.environment(path)))
+
+
+def _concerns(restriction: Restriction, is_one: Callable[[Who], bool]) -> bool:
+    """Whether a restriction is one for somebody; what cannot be told is."""
+    try:
+        if restriction.concerns is not None and not is_one(restriction.concerns):
+            return False
+        return restriction.spares is None or not is_one(restriction.spares)
+    except IdentityError:
+        return True
+
+
+def _shown(grants: Iterable[Grant], limits: Iterable[Limit]) -> dict[str, Any]:
+    """Grants and limits as JSON."""
+    return {
+        "by": [{"rule": one.rule, "who": str(one), "condition": one.condition} for one in grants],
+        "limits": [
+            {"rule": one.rule, "demands": one.restriction.text, "condition": one.condition, "always": one.surely}
+            for one in limits
+        ],
+    }
+
+
+def _wrong_owners(policy: Policy, tree: Files) -> list[str]:
+    """What is wrong with the CODEOWNERS files that rules ask for."""
+    try:
+        return [str(problem) for parsed in of_rules(policy, tree).values() for problem in parsed.problems]
+    except PolicyError as error:
+        return [str(error)]
 
 
 def _strangers(policy: Policy, teams: Teams | None) -> list[str]:
@@ -104,21 +189,27 @@ def _strangers(policy: Policy, teams: Teams | None) -> list[str]:
     return out
 
 
+#: Lists of what is odd about a policy, and what they are called.
+_ODD = (
+    ("never_match", "Rules that can never match"),
+    ("nobody_may", "Areas that nobody may change"),
+    ("unknown_members", "Members that exist nowhere"),
+    ("codeowners", "Lines of CODEOWNERS that do not count"),
+)
+
+
 def as_text(found: Mapping[str, Any]) -> str:
-    """A report for people."""
+    """What `who` or `report` says, or `may` as {"may": ...}, for people."""
     lines = []
-    for row in found.get("matrix", [found]):
-        lines.append(f"{row.get('area', 'who may change it')}: {', '.join(row['who']) or 'nobody'}")
+    rows = found["may"] if "may" in found else found.get("matrix", [{"area": "who may change it", **found}])
+    for row in rows:
+        lines.append(f"{row['area']}: {', '.join(row['who']) or 'nobody'}" if "who" in row else str(row["area"]))
         for one in row["by"]:
             lines.append(f"  by rule {one['rule']}" + (f" ({one['condition']})" if one["condition"] else ""))
         for one in row["limits"]:
             when = one["condition"] or ("" if one["always"] else "perhaps")
             lines.append(f"  {one['demands']} (rule {one['rule']}{', ' if when else ''}{when})")
-    for key, title in (
-        ("never_match", "Rules that can never match"),
-        ("nobody_may", "Areas that nobody may change"),
-        ("unknown_members", "Members that exist nowhere"),
-    ):
+    for key, title in _ODD:
         if found.get(key):
             lines.append(f"{title}: {'; '.join(found[key])}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(visible, lines or ["nothing"])) + "\n"

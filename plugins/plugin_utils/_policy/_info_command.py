@@ -8,8 +8,9 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from ansible_collections.weft.platform.plugins.plugin_utils._policy import _info, _load, _reference, _teams
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _info, _reference, _teams
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
@@ -38,18 +39,15 @@ def main(arguments: Sequence[str]) -> int:
         teams = _teams.load(options.teams) if options.teams else None
         with Repository(options.repository, commit) as repository:
             tree = repository.tree(commit)
+            found: dict[str, Any]
             if options.person:
-                found = {"may": _info.may(_load.load(tree), Person(options.person), teams)}
-                text = "".join(f"{area}\n" for area in found["may"]) or "nothing\n"
+                found = {"may": _info.may(tree, Person(options.person), teams)}
             elif options.path:
-                answer = _info.who(_load.load(tree), options.path, options.kind, options.name, options.field)
-                found = _info.shown(answer)
-                text = _info.as_text(found)
+                found = _info.who(tree, options.path, options.kind, options.name, options.field)
             else:
                 found = _info.report(tree, teams)
-                text = _info.as_text(found)
     except PolicyError as error:
         sys.stderr.write(f"{visible(str(error))}\n")
         return 2
-    sys.stdout.write(json.dumps(found, indent=2, sort_keys=True) + "\n" if options.json else text)
+    sys.stdout.write(json.dumps(found, indent=2, sort_keys=True) + "\n" if options.json else _info.as_text(found))
     return 0

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Origin
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _load, _roots
@@ -55,6 +55,9 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand 
     Understanding,
     understand,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._codeowners import CodeOwners
 
 #: How many commits back the last policy whose roles could be read is looked for.
 _BACK = 50
@@ -281,7 +284,9 @@ class _Run:
     ) -> None:
         self.crowd = self._crowd(policy, commits, merge.before, repository)
         found = self._understood(policy, merge, differences)
-        owners = owners_of(policy, merge.before)
+        files = _code_owners(policy, merge.before)
+        owners = owners_by({name: parsed.principals for name, parsed in files.items()})
+        self.findings += _skipped_lines(files, merge.after)
         permit = Permit(policy, Members(policy, self.teams), self.crowd, self.now, found.layout, owners)
         result = permit.judge(found.effects, found.quiet)
         self.findings += result.findings
@@ -466,26 +471,35 @@ def owners_of(policy: Policy, tree: Files) -> Owners:
 
     Raises:
         GitError: one is not there.
+        CodeOwnersError: one is larger than what GitHub loads.
     """
-    wanted = {rule.owned.file for rule in policy.rules if rule.owned is not None}
-    found: dict[str, Callable[[str], Collection[str] | None]] = {}
-    if wanted:
-        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
-
-        for name in wanted:
-            place = name or _codeowners.find(tree)
-            if not place:
-                raise GitError("a rule asks for CODEOWNERS, and there is no such file in the target branch")
-            parsed = _codeowners.parse(tree.read(place), place)
-            found[name] = _owner_look_up(parsed)
-    return owners_by(found)
+    return owners_by({name: parsed.principals for name, parsed in _code_owners(policy, tree).items()})
 
 
-def _owner_look_up(parsed: Any) -> Callable[[str], Collection[str] | None]:
+def _code_owners(policy: Policy, tree: Files) -> Mapping[str, CodeOwners]:
+    if all(rule.owned is None for rule in policy.rules):
+        return {}
     from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
 
-    def look_up(path: str) -> Collection[str] | None:
-        owners = parsed.owners(path)
-        return None if owners is None else tuple(_codeowners.principal(owner) for owner in owners)
+    return _codeowners.of_rules(policy, tree)
 
-    return look_up
+
+def _skipped_lines(before: Mapping[str, CodeOwners], tree: Files) -> Iterator[Finding]:
+    """Lines of CODEOWNERS that do not count, in the target branch and as the change would have them.
+
+    Args:
+        before: the files of the target branch.
+        tree: the change.
+    """
+    for file in before.values():
+        was = {problem.message for problem in file.problems}
+        now = file.problems
+        if tree.entry(file.file) is not None:
+            from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
+
+            now = _codeowners.parse(tree.read(file.file), file.file).problems
+        mended = [one for one in file.problems if one.message not in {other.message for other in now}]
+        remedy = "Mend the line; whom it names owns nothing by it."
+        for problem in (*now, *mended):
+            new = problem.message not in was
+            yield Finding("codeowners", WARN, POLICY_KIND, problem.message, (), remedy, problem.origin, new=new)

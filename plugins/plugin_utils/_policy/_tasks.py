@@ -12,7 +12,6 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy import (
     _check,
     _format,
     _info,
-    _load,
     _reference,
     _teams,
     _tests,
@@ -91,10 +90,10 @@ def info_task(args: Mapping[str, Any]) -> Result:
     with Repository(where, commit) as repository:
         tree = repository.tree(commit)
         if given.get("person"):
-            found: Result = {"may": _info.may(_load.load(tree), Person(str(given["person"])), teams)}
+            found: Result = {"may": _info.may(tree, Person(str(given["person"])), teams)}
         elif given.get("path"):
             rest = (str(given.get(name, "")) for name in ("kind", "name", "field"))
-            found = _info.shown(_info.who(_load.load(tree), str(given["path"]), *rest))
+            found = _info.who(tree, str(given["path"]), *rest)
         else:
             found = dict(_info.report(tree, teams))
     return {"changed": False, "info": found}

@@ -20,8 +20,8 @@ ROLES = "roles: {ops: {members: [team:platform]}, devs: {members: [team:shop, 'u
 TEAMS = FileTeams({"platform": ["olga"], "shop": ["mona"]})
 
 
-def tree(rules: str) -> Any:
-    return TreeOf({"policy/roles.yml": ROLES, "policy/rules/a.yml": f"rules:\n{rules}"})
+def tree(rules: str, **files: str) -> Any:
+    return TreeOf({"policy/roles.yml": ROLES, "policy/rules/a.yml": f"rules:\n{rules}", **files})
 
 
 def policy(rules: str) -> Policy:
@@ -98,7 +98,7 @@ EVERYTHING = "  - {name: everything, change: {file: '**'}, allow: [ops, devs]}\n
 def test_who_may(rules: str, question: dict[str, str], names: list[str]) -> None:
     rules = EVERYTHING + rules if question else "  []\n"
     asked = [question.get(key, "") for key in ("path", "kind", "name", "field")]
-    assert _info.shown(_info.who(policy(rules), *asked))["who"] == names
+    assert _info.who(tree(rules), *asked)["who"] == names
 
 
 @pytest.mark.parametrize(
@@ -140,18 +140,18 @@ def test_ways_without_number_are_told_as_they_are_written() -> None:
             "2 approvals by role:ops, unless all behind it are user:eve",
             True,
         ),
-        ("codeowners: approve", "approval by its code owners", True),
+        ("codeowners: approve", "approval by its code owners, user:carl", True),
         ("require: [{pss: baseline}, {replicas: {minimum: 2}}]", "must pass pss, replicas", True),
     ],
 )
 def test_limits_in_words(limit: str, demands: str, always: bool) -> None:
-    found = _info.shown(_info.who(policy(f"  - {{name: a, change: {{file: '**'}}, {limit}}}\n"), "x"))
+    found = _info.who(tree(f"  - {{name: a, change: {{file: '**'}}, {limit}}}\n", CODEOWNERS="* @carl"), "x")
     assert {"rule": "a", "demands": demands, "condition": "", "always": always} in found["limits"]
 
 
 def test_conditions_in_words() -> None:
     rules = "  - {name: a, change: {field: v, action: [added, removed], new: 1}, allow: ops}\n"
-    found = _info.shown(_info.who(policy(rules), "inventories/x/group_vars/all.yml", field_path="v"))
+    found = _info.who(tree(rules), "inventories/x/group_vars/all.yml", field_path="v")
     assert found["by"] == [{"rule": "a", "who": "role:ops", "condition": "when added or removed, for some values"}]
     text = _info.as_text(found)
     assert text == "who may change it: role:ops\n  by rule a (when added or removed, for some values)\n"
@@ -159,7 +159,7 @@ def test_conditions_in_words() -> None:
 
 def test_a_field_that_cannot_be_understood() -> None:
     with pytest.raises(PolicyError, match=r"a\[b"):
-        _info.who(policy(EVERYTHING), "x", field_path="a[b")
+        _info.who(tree(EVERYTHING), "x", field_path="a[b")
 
 
 RULES = """\
@@ -250,7 +250,104 @@ VERSIONS = "field cluster_kubernetes_version, file inventories/**"
     ],
 )
 def test_what_somebody_may(login: str, areas: list[str]) -> None:
-    assert _info.may(policy(RULES), Person(login), TEAMS) == areas
+    assert [row["area"] for row in _info.may(tree(RULES), Person(login), TEAMS)] == areas
+
+
+TWO = "2 approvals by role:ops, unless all behind it are role:ops"
+KEPT = "denied to role:devs: keep it"
+DEMANDING = """\
+  - {name: everything, change: {file: '**'}, allow: [ops, devs]}
+  - {name: asked, change: {file: '**'}, approvals: {count: 2, from: ops, unless: ops}}
+  - {name: kept, change: {file: '**', action: removed}, deny: {reason: keep it, to: devs}}
+  - {name: made, change: {file: 'made/**'}, only: ops}
+  - {name: versions, change: {field: v, new: '1.*'}, allow: devs, approvals: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("login", "text"),
+    [
+        (
+            "olga",
+            "action removed, file **\n  by rule everything\n"
+            "field v, new 1.*\n  by rule everything\n  1 approval by role:devs (rule versions)\n"
+            "file **\n  by rule everything\n"
+            "file made/**\n  by rule everything\n  by rule made\n",
+        ),
+        (
+            "mona",
+            "field v, new 1.*\n  by rule everything\n  by rule versions\n"
+            f"  {TWO} (rule asked)\n  {KEPT} (rule kept, when removed)\n  1 approval by role:devs (rule versions)\n"
+            f"file **\n  by rule everything\n  {TWO} (rule asked)\n  {KEPT} (rule kept, when removed)\n",
+        ),
+        ("stranger", "nothing\n"),
+    ],
+)
+def test_what_is_demanded_of_somebody(login: str, text: str) -> None:
+    assert _info.as_text({"may": _info.may(tree(DEMANDING), Person(login), TEAMS)}) == text
+
+
+def test_what_cannot_be_told_of_somebody_is_demanded() -> None:
+    rules = "  - {name: a, change: {file: x}, allow: anyone, approvals: {from: ops, unless: 'team:nowhere'}}\n"
+    (row,) = _info.may(tree(rules), Person("mona"), TEAMS)
+    assert [one["rule"] for one in row["limits"]] == ["a"]
+
+
+OWNED = """\
+  - {name: owners, change: {file: ['docs/**', 'apps/**']}, codeowners: change}
+  - {name: readers, change: {file: 'apps/**'}, codeowners: approve}
+"""
+CODEOWNERS = "/docs/ @carl @acme/shop\n/apps/ @Carl\n/apps/free/\n/docs/empty/ @dora\nnobody @ @carl\n"
+FILES = {"CODEOWNERS": CODEOWNERS, "docs/a.md": "", "apps/free/x": "", "apps/web/x": "", "README.md": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "limits"),
+    [
+        ("docs/a.md", ["team:acme/shop", "user:carl"], []),
+        ("apps/web/x", ["user:Carl"], ["approval by its code owners, user:Carl"]),
+        ("apps/free/x", [], []),  # a line without owners
+        ("README.md", [], []),
+    ],
+)
+def test_code_owners_of_a_path_are_named(path: str, names: list[str], limits: list[str]) -> None:
+    found = _info.who(tree(OWNED, **FILES), path)
+    assert found["who"] == names and [one["demands"] for one in found["limits"]] == limits
+
+
+def test_code_owners_are_somebody_in_the_matrix() -> None:
+    found = _info.report(tree(OWNED, **FILES))
+    rows = {row["area"]: (row["who"], [one["demands"] for one in row["limits"]]) for row in found["matrix"]}
+    assert rows == {
+        "file apps/**": (["code owners"], ["approval by its code owners"]),
+        "file docs/** or apps/**": (["code owners"], []),
+    }
+    assert found["nobody_may"] == []
+    (problem,) = found["codeowners"]
+    assert problem.startswith("CODEOWNERS:5: '@' is no owner")
+    assert "Lines of CODEOWNERS that do not count: CODEOWNERS:5: " in _info.as_text(found)
+    missing = _info.report(tree(OWNED))
+    assert missing["codeowners"] == ["a rule asks for CODEOWNERS, and there is no such file in the target branch"]
+
+
+@pytest.mark.parametrize(
+    ("login", "areas"),
+    [
+        (
+            "carl",
+            {
+                "file apps/**": "what is theirs by CODEOWNERS:2",
+                "file docs/** or apps/**": "what is theirs by CODEOWNERS:1, CODEOWNERS:2",
+            },
+        ),
+        ("mona", {"file docs/** or apps/**": "what is theirs by CODEOWNERS:1"}),
+        ("dora", {}),  # there is no file that is hers
+    ],
+)
+def test_what_is_somebodys_by_codeowners(login: str, areas: dict[str, str]) -> None:
+    teams = FileTeams({"acme/shop": ["mona"]})
+    found = _info.may(tree(OWNED, **FILES), Person(login), teams)
+    assert {row["area"]: row["by"][0]["condition"] for row in found} == areas
 
 
 def test_the_whole_matrix_and_what_is_odd() -> None:

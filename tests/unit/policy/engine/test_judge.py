@@ -480,6 +480,26 @@ class TestRules:
         assert change.ask({"README.md": "x"}, "olga").permitted
         assert not change.ask({"docs/x": "x"}, "olga").permitted
 
+    def test_lines_of_codeowners_that_do_not_count_are_said(self, bench: Bench) -> None:
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n  - {name: owners, codeowners: approve}\n"
+        own = bench.rules(rules, CODEOWNERS="* @olga\n!docs @otto\n[a] @otto\n")
+
+        def said(change: Mapping[str, Any]) -> list[tuple[str, bool]]:
+            verdict = own.ask(change, "mona", ("olga",))
+            assert verdict.permitted, why(verdict)
+            found = [one for one in verdict.findings if one.rule == "codeowners"]
+            assert all(one.severity == "warn" and one.remedy for one in found)
+            return [(f"{one.origin} {one.message[:5]}", one.new) for one in found]
+
+        assert said({"README.md": "x"}) == [("CODEOWNERS:2 ! doe", False), ("CODEOWNERS:3 [ ] d", False)]
+        # what the change breaks is told from what was there, and what it mends still counts for nothing here
+        assert said({"CODEOWNERS": "\n* @olga\n!docs @otto\n{a} @otto\n"}) == [
+            ("CODEOWNERS:3 ! doe", False),
+            ("CODEOWNERS:3 [ ] d", False),
+            ("CODEOWNERS:4 { } d", True),
+        ]
+        assert len(said({"CODEOWNERS": None})) == 2
+
     @pytest.mark.parametrize("how", ["allow: %s", "only: %s", "allow: anyone, approvals: {count: 1, from: %s}"])
     def test_who_must_be_several_things_is_told_as_one(self, bench: Bench, how: str) -> None:
         who = "{all: [cluster-operators, application-developers]}"
