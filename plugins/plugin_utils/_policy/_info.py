@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -83,6 +83,7 @@ def report(tree: Files, teams: Teams | None = None) -> dict[str, Value]:
 
     Raises:
         RulesError: the policy is broken.
+        PolicyError: a forge that is asked for its teams gives no answer.
     """
     policy = _load.load(tree)
     matrix = []
@@ -95,7 +96,7 @@ def report(tree: Files, teams: Teams | None = None) -> dict[str, Value]:
         "matrix": matrix,
         "never_match": never,
         "nobody_may": [row["area"] for row in matrix if not row["who"]],
-        "unknown_members": _strangers(policy, teams),
+        **_strangers(policy, teams),
         "codeowners": _wrong_owners(policy, tree),
     }
 
@@ -177,16 +178,60 @@ def _wrong_owners(policy: Policy, tree: Files) -> list[str]:
         return [str(error)]
 
 
-def _strangers(policy: Policy, teams: Teams | None) -> list[str]:
-    """Members of roles that are certainly nowhere."""
-    out = []
-    for member in sorted({member for role in policy.roles.values() for member in role.members}):
-        kind, _, name = member.partition(":")
-        if teams is None or name in policy.teams:
-            continue
-        gone = teams.members(name) is None if kind == "team" else kind == "user" and teams.exists(name) is False
-        out += [member] if gone else []
+def _members(policy: Policy) -> dict[str, list[str]]:
+    """The users and teams that a policy names anywhere, each with where."""
+    found: dict[str, dict[str, None]] = {}
+
+    def note(place: str, names: Iterable[str]) -> None:
+        for name in names:
+            if name.startswith(("user:", "team:")):
+                found.setdefault(name, {})[place] = None
+
+    for role in policy.roles.values():
+        note(f"role {role.name}", role.members)
+    note("owners", _atoms(policy.owners))
+    for team, logins in policy.teams.items():
+        note(f"team {team}", (f"user:{login}" for login in logins))
+    note("people", (f"user:{login}" for login in policy.people))
+    for rule in policy.rules:
+        approvals = (rule.approvals.source, rule.approvals.unless) if rule.approvals is not None else ()
+        denied = rule.deny.to if rule.deny is not None else None
+        for who in (rule.allowed, denied, *approvals, *(one.to for one in rule.exceptions)):
+            note(f"rule {rule.name}", _atoms(who))
+        note(f"rule {rule.name}", (one.approved_by for one in rule.exceptions))
+    return {name: sorted(places) for name, places in sorted(found.items())}
+
+
+def _atoms(who: Who | None) -> Iterator[str]:
+    if who is not None and who.how == "one":
+        yield who.name
+    for one in who.of if who is not None else ():
+        yield from _atoms(one)
+
+
+def _strangers(policy: Policy, teams: Teams | None) -> dict[str, list[Value]]:
+    """Users and teams that certainly are nowhere, and those of whom it cannot be told, each with where it is named.
+
+    Raises:
+        PolicyError: a forge gives no answer.
+    """
+    out: dict[str, list[Value]] = {"unknown_members": [], "untold_members": []}
+    own = {team.lower() for team in policy.teams}
+    for name, places in _members(policy).items() if teams is not None else ():
+        kind, _, bare = name.partition(":")
+        there = True if kind == "team" and bare.lower() in own else _exists(teams, kind, bare)
+        if not there:
+            out["untold_members" if there is None else "unknown_members"].append({"member": name, "named_in": places})
     return out
+
+
+def _exists(teams: Teams | None, kind: str, name: str) -> bool | None:
+    if teams is None:
+        return None
+    try:
+        return teams.members(name) is not None if kind == "team" else teams.exists(name)
+    except IdentityError:
+        return None
 
 
 #: Lists of what is odd about a policy, and what they are called.
@@ -194,8 +239,13 @@ _ODD = (
     ("never_match", "Rules that can never match"),
     ("nobody_may", "Areas that nobody may change"),
     ("unknown_members", "Members that exist nowhere"),
+    ("untold_members", "Members of whom it cannot be told whether they exist"),
     ("codeowners", "Lines of CODEOWNERS that do not count"),
 )
+
+
+def _worded(odd: Any) -> str:
+    return f"{odd['member']} ({', '.join(odd['named_in'])})" if isinstance(odd, dict) else str(odd)
 
 
 def as_text(found: Mapping[str, Any]) -> str:
@@ -211,5 +261,5 @@ def as_text(found: Mapping[str, Any]) -> str:
             lines.append(f"  {one['demands']} (rule {one['rule']}{', ' if when else ''}{when})")
     for key, title in _ODD:
         if found.get(key):
-            lines.append(f"{title}: {'; '.join(found[key])}")
+            lines.append(f"{title}: {'; '.join(map(_worded, found[key]))}")
     return "\n".join(map(visible, lines or ["nothing"])) + "\n"

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _info, _reference, _teams
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError, Teams
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
 
 
@@ -27,8 +28,26 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--field", default="", help="a field of the object, or a variable")
     top.add_argument("--person", metavar="LOGIN", help="what this person may change")
     top.add_argument("--teams", metavar="FILE", help="who is in which team")
+    top.add_argument("--forge", metavar="NAME", help="ask github, gitea or gitlab for teams and accounts")
+    top.add_argument("--api", default="", metavar="URL", help="address of its API; the token is in WEFT_FORGE_TOKEN")
+    top.add_argument("--project", default="", metavar="OWNER/NAME", help="the repository on the forge")
     top.add_argument("--json", action="store_true", help="answer as JSON")
     return top
+
+
+def _teams_of(options: argparse.Namespace) -> Teams | None:
+    """Where teams and accounts are asked for.
+
+    Raises:
+        PolicyError: the file cannot be read, or the forge not be asked.
+    """
+    if options.teams and options.forge:
+        raise PolicyError("teams are told by --teams or by --forge, not by both")
+    if options.forge:
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _forge
+
+        return _forge.teams_of(options.forge, options.api, options.project, os.environ)
+    return _teams.load(options.teams) if options.teams else None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         commit = _reference.resolve(options.repository, options.commit)
-        teams = _teams.load(options.teams) if options.teams else None
+        teams = _teams_of(options)
         with Repository(options.repository, commit) as repository:
             tree = repository.tree(commit)
             found: dict[str, Any]

@@ -22,8 +22,8 @@ class FileTeams:
         return self._teams.get(team.lower())
 
     def exists(self, login: str) -> bool | None:
-        """True for who is in a team; of others a file tells nothing."""
-        return True if any(login in logins for logins in self._teams.values()) else None
+        """True for who is in a team, compared without regard to case; of others a file tells nothing."""
+        return True if login.lower() in {one.lower() for logins in self._teams.values() for one in logins} else None
 
 
 def load(path: str | os.PathLike[str]) -> FileTeams:

@@ -30,6 +30,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base
     ForgeError,
     Pull,
     Status,
+    need,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError, Request, Teams, Verdict
 
@@ -63,6 +64,25 @@ def connect(pull: Pull) -> Forge:
             "pip install -r requirements-forges.txt of the collection weft.platform"
         ) from error
     return cast(Forge, getattr(found, name)(pull))
+
+
+def teams_of(forge: str, api: str, repository: str, env: Mapping[str, str]) -> Teams:
+    """The teams and accounts of a forge, without a pull request; nothing is asked yet.
+
+    Args:
+        forge: one of FORGES.
+        api: address of its API.
+        repository: whose owner's teams are meant, "owner/name".
+        env: where WEFT_FORGE_TOKEN is.
+
+    Raises:
+        ForgeError: the token or something else is missing; see `connect`.
+    """
+    return connect(Pull(forge, api, _token(env), repository, 0))
+
+
+def _token(env: Mapping[str, str]) -> str:
+    return need(env, "WEFT_FORGE_TOKEN", "the token is taken from there, never from the command line")
 
 
 class Options(argparse.Namespace):
@@ -175,10 +195,7 @@ def _teams(options: Options, forge: Forge) -> Teams:
 def _pull(options: Options, env: Mapping[str, str]) -> Pull:
     """From the command line where it says all, else from the CI job, the command line going first."""
     if options.forge and options.api and options.repository and options.number is not None:
-        token = env.get("WEFT_FORGE_TOKEN", "")
-        if not token:
-            raise ForgeError("WEFT_FORGE_TOKEN is not set: the token is taken from there, never from the command line")
-        return Pull(options.forge, options.api, token, options.repository, options.number)
+        return Pull(options.forge, options.api, _token(env), options.repository, options.number)
     found = _event.from_environment(env, options.forge)
     return found._replace(
         api=options.api or found.api,

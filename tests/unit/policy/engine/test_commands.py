@@ -12,6 +12,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy import _code
 from ansible_collections.weft.platform.plugins.plugin_utils._policy.__main__ import main
 
 from tests.unit.policy.engine.test_judge import START
+from tests.unit.policy.surroundings.policy_wire import serve
+from tests.unit.policy.surroundings.test_forges import listed
 
 TESTS = """\
 tests:
@@ -68,3 +70,26 @@ def test_codeowners(repo: Any, tmp_path: Any, capsys: pytest.CaptureFixture[str]
     assert "docs/CODEOWNERS is not what the rules say" in capsys.readouterr().out
     assert main([*place, repo.commit({"policy/roles.yml": None}, base)]) == 2
     assert "policy/roles.yml" in capsys.readouterr().err
+
+
+def test_info_asks_a_forge_who_exists(
+    repo: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = (
+        "rules: [{name: a, change: {file: '**'}, allow: ['team:gone', 'user:ghost', 'user:olga', 'team:platform']}]\n"
+    )
+    repo.commit({"policy/roles.yml": "roles: {}\n", "policy/rules/a.yml": rules, "README.md": ""}, branch="main")
+    place = ["info", "--repository", str(repo.path), "--commit", "main"]
+    with serve() as wire:
+        wire.answers["GET /api/v1/orgs/acme/teams"] = listed({"id": 1, "name": "Owners"}, {"id": 2, "name": "Platform"})
+        wire.answers["GET /api/v1/teams/2/members"] = listed({"login": "otto"})
+        wire.answers["GET /api/v1/users/olga"] = {"login": "olga"}
+        asked = [*place, "--forge", "gitea", "--api", f"{wire.url}/api/v1", "--project", "acme/site"]
+        monkeypatch.delenv("WEFT_FORGE_TOKEN", raising=False)
+        assert main(asked) == 2 and "WEFT_FORGE_TOKEN is not set" in capsys.readouterr().err
+        monkeypatch.setenv("WEFT_FORGE_TOKEN", "s3cret")
+        assert main(asked) == 0
+        assert "exist nowhere: team:gone (rule a); user:ghost (rule a)\n" in capsys.readouterr().out
+        assert main([*asked, "--person", "otto"]) == 0 and "file **" in capsys.readouterr().out
+        assert main([*asked, "--teams", "x"]) == 2 and "not by both" in capsys.readouterr().err
+        assert {call.method for call in wire.calls} == {"GET"}

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _areas, _info, _load
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import YES
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import IdentityError, Person, PolicyError
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, Who, views
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._teams import FileTeams
 
@@ -363,10 +363,78 @@ def test_the_whole_matrix_and_what_is_odd() -> None:
     }
     assert found["never_match"] == ["never"]
     assert found["nobody_may"] == ["file apps/stone"]
-    assert found["unknown_members"] == ["team:shop"]
     text = _info.as_text(found)
-    assert "Rules that can never match: never\n" in text and "Members that exist nowhere: team:shop\n" in text
-    assert _info.report(tree(RULES))["unknown_members"] == []  # nobody was asked
+    assert "Rules that can never match: never\n" in text
+
+
+class Forge:
+    """Knows olga, and of teams only platform; it may not say who is in team secret."""
+
+    def members(self, team: str) -> list[str] | None:
+        if team == "secret":
+            raise IdentityError("the token may not see it")
+        return ["olga"] if team == "platform" else None
+
+    def exists(self, login: str) -> bool | None:
+        return None if login == "hidden" else login == "olga"
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [
+        ("roles: {ops: {members: [%s]}}\n", "role ops"),
+        ("owners: {any: ['user:olga', {all: [%s, 'user:olga']}]}\n", "owners"),
+        ("change: {file: x}, allow: %s", "rule r"),
+        ("change: {file: x}, allow: {all: ['user:olga', %s]}", "rule r"),
+        ("change: {file: x}, only: %s", "rule r"),
+        ("change: {file: x}, deny: {reason: r, to: %s}", "rule r"),
+        ("change: {file: x}, approvals: {from: %s}", "rule r"),
+        ("change: {file: x}, approvals: {from: anyone, unless: %s}", "rule r"),
+        (
+            "change: {file: x}, deny: r, "
+            "exceptions: [{until: 2030-01-31, approved_by: 'user:olga', reason: r, to: %s}]",
+            "rule r",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "list_name"),
+    [
+        ("'user:ghost'", "unknown_members"),
+        ("'team:ghosts'", "unknown_members"),
+        ("'user:hidden'", "untold_members"),
+        ("'team:secret'", "untold_members"),
+        ("'user:olga'", ""),
+        ("'team:platform'", ""),
+        ("'team:OWN'", ""),
+        ("anyone", ""),
+    ],
+)
+def test_members_who_exist_nowhere(where: str, place: str, name: str, list_name: str) -> None:
+    files = {"policy/roles.yml": "teams: {own: [olga]}\n" + (where % name if place != "rule r" else "")}
+    files["policy/rules/a.yml"] = f"rules: [{{name: r, {where % name}}}]\n" if place == "rule r" else ""
+    found = _info.report(TreeOf(files), Forge())
+    expected = [{"member": name.strip("'"), "named_in": [place]}]
+    for key in ("unknown_members", "untold_members"):
+        assert found[key] == (expected if key == list_name else [])
+
+
+def test_people_of_the_policys_own_lists_and_who_answers_for_exceptions() -> None:
+    exception = "{until: 2030-01-31, approved_by: 'user:ann', reason: r}"
+    files = {
+        "policy/roles.yml": "teams: {own: [ben, Olga]}\npeople: {cat: [c@example.org], ben: [b@example.org]}\n",
+        "policy/rules/a.yml": f"rules: [{{name: r, change: {{file: x}}, deny: d, exceptions: [{exception}]}}]\n",
+    }
+    found = _info.report(TreeOf(files), FileTeams({"t": ["olga"]}))
+    assert found["unknown_members"] == []  # a file does not say that there is no such account
+    text = "Members of whom it cannot be told whether they exist: "
+    text += "user:ann (rule r); user:ben (people, team own); user:cat (people)\n"
+    assert text in _info.as_text(found)
+    nobody_asked = _info.report(TreeOf(files))
+    assert nobody_asked["unknown_members"] == nobody_asked["untold_members"] == []
+    assert "exist nowhere: team:shop (role devs); user:eve (role devs, rule away)\n" in _info.as_text(
+        _info.report(tree(RULES), Forge())
+    )
 
 
 @pytest.mark.parametrize(
