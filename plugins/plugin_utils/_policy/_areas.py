@@ -95,8 +95,13 @@ class Grant(NamedTuple):
 
 
 class Restriction(NamedTuple):
-    """What a rule demands, in words; only of `concerns` where given, and not where all behind a change are `spares`."""
+    """What a part of a rule demands, in words.
 
+    concerns  of whom alone
+    spares    where all behind a change are these, it is not demanded
+    """
+
+    part: str
     text: str
     concerns: Who | None = None
     spares: Who | None = None
@@ -161,10 +166,7 @@ def ask(
         owners: says who the code owners are.
         actions: ask only about these of what the area leaves open.
     """
-    samples = _cases(area, actions or area.selector.action or ACTIONS)
-    if not policy.by_action:
-        samples = samples[:1]  # all are the same to it
-    cases = [(effect, leaf, views(effect, policy.by_host)) for effect, leaf in samples]
+    area, cases = _seen(policy, area, actions)
     grants: list[Grant] = []
     limits: list[Limit] = []
     certain: list[Rule] = []
@@ -183,6 +185,27 @@ def ask(
             certain += [rule] if surely else []
     denies = tuple(rule.deny for rule in certain if rule.deny is not None)
     return Answer(tuple(grants), tuple(limits), denies, tuple(rule.only for rule in certain if rule.only is not None))
+
+
+def touched(policy: Policy, rules: Iterable[Rule], area: Area) -> bool:
+    """Whether any of some rules of a policy may be about something in an area."""
+    area, cases = _seen(policy, area, ())
+    return any(any(_Fit(policy, one, raw, area, cases).perhaps) for rule in rules for one, raw in _selectors(rule))
+
+
+#: A sample as it is in one case, and its angles.
+_Case = tuple[Effect, Leaf, Sequence[View]]
+
+
+def _seen(policy: Policy, area: Area, actions: Sequence[str]) -> tuple[Area, list[_Case]]:
+    """An area as a policy sees it, in each case that it tells apart."""
+    if area.selector.environment is None:  # whose the file is, is for this policy to say
+        environment = policy.settings.layout.environment(area.effect.files[0])
+        area = area._replace(effect=area.effect._replace(environment=environment))
+    samples = _cases(area, actions or area.selector.action or ACTIONS)
+    if not policy.by_action:
+        samples = samples[:1]
+    return area, [(effect, leaf, views(effect, policy.by_host)) for effect, leaf in samples]
 
 
 def _grants(rule: Rule, owning: tuple[Who, str] | None, condition: str) -> Iterator[Grant]:
@@ -220,21 +243,22 @@ class _Fit:
         selector: Selector,
         raw: Mapping[str, Value],
         area: Area,
-        cases: Sequence[tuple[Effect, Leaf, Sequence[View]]],
+        cases: Sequence[_Case],
     ) -> None:
         scoped = policy.settings.cluster_scoped
         bare = selector._replace(old=None, new=None)
         self.action = selector.action
         # of a value, nothing is known but what the area itself says in the same words
-        told = all(same(raw.get(key), area.raw.get(key)) for key in ("field", "old", "new"))
-        self.open = (selector.old is not None or selector.new is not None) and not told
-        self.surely = [
-            min(min(bare.meets(view, False, scoped) for view in angles), bare.leaf(effect, leaf)) == YES
+        self.open = (selector.old is not None or selector.new is not None) and not all(
+            same(raw.get(key), area.raw.get(key)) for key in ("field", "old", "new")
+        )
+        self.perhaps = [
+            any(bare.meets(view, True, scoped) for view in angles) and bare.leaf(effect, leaf) != NO
             for effect, leaf, angles in cases
         ]
-        self.perhaps = [
-            min(max(bare.meets(view, True, scoped) for view in angles), bare.leaf(effect, leaf)) != NO
-            for effect, leaf, angles in cases
+        self.surely = [
+            hit and min(min(bare.meets(view, False, scoped) for view in angles), bare.leaf(effect, leaf)) == YES
+            for hit, (effect, leaf, angles) in zip(self.perhaps, cases)
         ]
 
     @property
@@ -291,21 +315,21 @@ def restrictions(rule: Rule, owners: Who | None = None) -> list[Restriction]:
     out = []
     if rule.deny is not None:
         to = rule.deny.to
-        out.append(Restriction(f"denied{f' to {to}' if to else ''}: {rule.deny.reason}", concerns=to))
+        out.append(Restriction("deny", f"denied{f' to {to}' if to else ''}: {rule.deny.reason}", concerns=to))
     if rule.deny_unless is not None:
-        out.append(Restriction(f"unless {rule.deny_unless.text}, it is denied"))
+        out.append(Restriction("deny_unless", f"unless {rule.deny_unless.text}, it is denied"))
     if rule.only is not None:
-        out.append(Restriction(f"only {rule.only}", spares=rule.only))
+        out.append(Restriction("only", f"only {rule.only}", spares=rule.only))
     if rule.approvals is not None:
         unless = f", unless all behind it are {rule.approvals.unless}" if rule.approvals.unless else ""
         plural = "approval" if rule.approvals.number == 1 else "approvals"
         text = f"{rule.approvals.number} {plural} by {rule.approvals.source}{unless}"
-        out.append(Restriction(text, spares=rule.approvals.unless))
+        out.append(Restriction("approvals", text, spares=rule.approvals.unless))
     if rule.owned is not None and rule.owned.how == "approve" and (owners is None or owners.of):
         of = f", {owners}" if owners is not None else ""
-        out.append(Restriction(f"approval by its code owners{of}"))
+        out.append(Restriction("codeowners", f"approval by its code owners{of}"))
     if rule.requires:
-        out.append(Restriction(f"must pass {', '.join(one.check for one in rule.requires)}"))
+        out.append(Restriction("require", f"must pass {', '.join(one.check for one in rule.requires)}"))
     return out
 
 
@@ -318,7 +342,7 @@ def areas(policies: Iterable[Policy]) -> list[Area]:
     for policy in policies:
         for rule in policy.rules:
             for selector, raw in zip(rule.selectors, _raw(rule)):
-                found = sample(selector, _written(raw), policy.settings.layout)
+                found = sample(selector, written(raw), policy.settings.layout)
                 if found is not None:
                     out.setdefault(found.text, found._replace(raw=raw))
     return [out[text] for text in sorted(out)]
@@ -326,10 +350,11 @@ def areas(policies: Iterable[Policy]) -> list[Area]:
 
 def texts(rule: Rule) -> list[str]:
     """The selectors of a rule as one writes them."""
-    return [_written(one) for one in _raw(rule)]
+    return [written(one) for one in _raw(rule)]
 
 
-def _written(value: Value) -> str:
+def written(value: Value) -> str:
+    """A part of a rule as one writes it, on one line."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_inner(inner)}" for key, inner in sorted(value.items()))
     return _inner(value)
@@ -337,7 +362,7 @@ def _written(value: Value) -> str:
 
 def _inner(value: Value) -> str:
     if isinstance(value, dict):
-        return "{" + _written(value) + "}"
+        return "{" + written(value) + "}"
     return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -7,40 +7,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
-from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Value, same
+from ansible_collections.weft.platform.plugins.module_utils._change import Origin, same
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import (
     ACTIONS,
+    Area,
     areas,
     ask,
     restrictions,
-    texts,
+    touched,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._exceptions import differing
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._load import ROLES, RULES, SETTINGS, TESTS
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PROHIBIT, WARN, Delta
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
-    BUILT_IN,
-    OFF,
-    Exempt,
-    Policy,
-    Rule,
-    Who,
-    beyond,
-    named,
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rule_deltas import (
+    CHANGES,
+    LOOSENS,
+    TIGHTENS,
+    alone,
+    changed,
+    direction,
+    selection,
+    who,
 )
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import BUILT_IN, OFF, Policy, beyond, named
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._signatures import ALLOWED_SIGNERS, KEYS, REVOKED
-
-LOOSENS, TIGHTENS, CHANGES = "loosens", "tightens", "changes"
 
 #: How much each way of knowing the people behind commits asks for.
 _STRICTNESS = {"pushed": 0, "forge": 1, "signed": 2}
 
 #: How much each severity of a built-in check stands in the way.
 _SEVERITIES = {OFF: 0, WARN: 1, PROHIBIT: 2}
-
-#: Parts of a rule that demand something.
-_DEMANDS = ("deny", "deny_unless", "approvals", "require", "only", "codeowners")
 
 
 def compare(before: Policy, after: Policy, trees: tuple[Files, Files] | None = None) -> tuple[Delta, ...]:
@@ -60,10 +56,6 @@ def compare(before: Policy, after: Policy, trees: tuple[Files, Files] | None = N
     return tuple(sorted(dict.fromkeys(found), key=lambda one: (order[one.direction], one.message)))
 
 
-def _names(direction: bool) -> str:
-    return LOOSENS if direction else TIGHTENS
-
-
 def _sets(
     before: Mapping[str, Iterable[str]], after: Mapping[str, Iterable[str]], what: str, origins: Mapping[str, Origin]
 ) -> Iterator[Delta]:
@@ -72,7 +64,7 @@ def _sets(
         for member in sorted(old ^ new):
             came = member in new
             verb = "is now in" if came else "is no longer in"
-            yield Delta(_names(came), f"{member} {verb} {what} {name}", origins.get(name, Origin(ROLES)))
+            yield Delta(direction(came), f"{member} {verb} {what} {name}", origins.get(name, Origin(ROLES)))
 
 
 def _members(before: Policy, after: Policy) -> Iterator[Delta]:
@@ -86,103 +78,18 @@ def _members(before: Policy, after: Policy) -> Iterator[Delta]:
 
 
 def _owners(before: Policy, after: Policy) -> Iterator[Delta]:
-    yield from _who(before.owners, after.owners, "may mend the policy when it is broken", Origin(ROLES))
-
-
-def _who(before: Who | None, after: Who | None, what: str, origin: Origin) -> Iterator[Delta]:
-    if before == after:
-        return
-    old, new = (set(one.names()) if one is not None else set() for one in (before, after))
-    for name in sorted(old ^ new):
-        came = name in new
-        yield Delta(_names(came), f"{name} {'now' if came else 'no longer'} {what}", origin)
-    if old == new:
-        yield Delta(CHANGES, f"{after} instead of {before} {what}", origin)
+    yield from who(before.owners, after.owners, "may mend the policy when it is broken", Origin(ROLES))
 
 
 def _rules(before: Policy, after: Policy) -> Iterator[Delta]:
     old, new = ({rule.name: rule for rule in one.rules} for one in (before, after))
     for name in sorted(old.keys() | new.keys()):
         if name not in new:
-            yield from _alone(old[name], False)
+            yield from alone(old[name], False)
         elif name not in old:
-            yield from _alone(new[name], True)
+            yield from alone(new[name], True)
         elif not same(dict(old[name].raw), dict(new[name].raw)):
-            yield from _changed(old[name], new[name])
-
-
-def _about(rule: Rule) -> str:
-    return "; ".join(texts(rule)) if rule.selectors else "objects"
-
-
-def _alone(rule: Rule, came: bool) -> Iterator[Delta]:
-    """A rule that comes or goes."""
-    verb = "new rule" if came else "no more rule"
-    origin = rule.origin if came else Origin(rule.origin.file)
-    if rule.allowed is not None:
-        yield Delta(_names(came), f"{verb} {rule.name!r}: {rule.allowed} may change {_about(rule)}", origin)
-    if rule.owned is not None and rule.owned.how == "change":
-        yield Delta(_names(came), f"{verb} {rule.name!r}: code owners may change {_about(rule)}", origin)
-    for one in restrictions(rule):
-        yield Delta(_names(not came), f"{verb} {rule.name!r}: {one.text}, for {_about(rule)}", origin)
-    if came:
-        yield from _exceptions((), rule.exceptions, rule)
-
-
-def _changed(old: Rule, new: Rule) -> Iterator[Delta]:
-    said = []
-    for before, after in ((old.allow, new.allow), (old.only, new.only)):
-        said += list(_who(before, after, f"may change {_about(new)} (rule {new.name!r})", new.origin))
-    parts = {key: (old.raw.get(key), new.raw.get(key)) for key in (*old.raw, *new.raw)}
-    handled = {"name", "description", "allow"}
-    for key, (before, after) in parts.items():
-        if key not in handled and not same(before, after):
-            said += list(_part(key, before, after, old, new))
-    yield from said
-
-
-def _part(key: str, before: Value, after: Value, old: Rule, new: Rule) -> Iterator[Delta]:
-    """One part of a rule that is not the same any more."""
-    name = f"rule {new.name!r}"
-    if key in _DEMANDS and (before is None or after is None):
-        came = before is None
-        words = "; ".join(one.text for one in restrictions(new if came else old))
-        yield Delta(_names(not came), f"{name} {'now' if came else 'no longer'} demands: {words}", new.origin)
-    elif key == "approvals" and old.approvals is not None and new.approvals is not None:
-        yield from _approvals(old, new)
-    elif key == "exceptions":
-        yield from _exceptions(old.exceptions, new.exceptions, new)
-    elif key == "severity":
-        does = "only warns" if after == "warn" else "prohibits"
-        yield Delta(_names(after == "warn"), f"{name} now {does}", new.origin)
-    elif key == "existing":
-        yield Delta(_names(after != "prohibit"), f"{name} treats old findings in another way", new.origin)
-    elif key != "only":
-        yield Delta(CHANGES, f"{name}: {key} is another now", new.origin)
-
-
-def _approvals(old: Rule, new: Rule) -> Iterator[Delta]:
-    before, after = old.approvals, new.approvals
-    assert before is not None and after is not None  # the caller has looked
-    if before.number != after.number:
-        fewer = after.number < before.number
-        yield Delta(_names(fewer), f"rule {new.name!r} wants {after.number} approvals, not {before.number}", new.origin)
-    what = f"count as approvers (rule {new.name!r})"
-    yield from _who(before.source, after.source, what, new.origin)
-    yield from _who(before.unless, after.unless, f"need no approval (rule {new.name!r})", new.origin)
-
-
-def _exceptions(old: tuple[Exempt, ...], new: tuple[Exempt, ...], rule: Rule) -> Iterator[Delta]:
-    for one in differing(new, old):
-        yield Delta(LOOSENS, f"rule {rule.name!r} has a new exception: {_said(one)}", one.origin)
-    for one in differing(old, new):
-        yield Delta(TIGHTENS, f"rule {rule.name!r} has no more the exception: {_said(one)}", rule.origin)
-
-
-def _said(one: Exempt) -> str:
-    to = f" for {one.to}" if one.to is not None else ""
-    part = " for part of it" if one.selectors else ""
-    return f"until {one.until.strftime('%Y-%m-%d %H:%M')}{to}{part}, approved by {one.approved_by}: {one.reason}"
+            yield from changed(old[name], new[name])
 
 
 def _settings(before: Policy, after: Policy) -> Iterator[Delta]:
@@ -190,18 +97,18 @@ def _settings(before: Policy, after: Policy) -> Iterator[Delta]:
     if old.identity.commits != new.identity.commits:
         looser = _STRICTNESS[new.identity.commits] < _STRICTNESS[old.identity.commits]
         message = f"people behind commits are known by {new.identity.commits!r}, not {old.identity.commits!r}"
-        yield Delta(_names(looser), message, Origin(SETTINGS))
+        yield Delta(direction(looser), message, Origin(SETTINGS))
     if set(old.identity.services) != set(new.identity.services):
         yield Delta(CHANGES, "other committers count as the forge itself", Origin(SETTINGS))
     for name in BUILT_IN:
         was, now = old.check(name), new.check(name)
         if was != now:
             looser = _SEVERITIES[now] < _SEVERITIES[was]
-            yield Delta(_names(looser), f"the check {name} has the severity {now}, not {was}", Origin(SETTINGS))
+            yield Delta(direction(looser), f"the check {name} has the severity {now}, not {was}", Origin(SETTINGS))
     longest = [inf if one.longest_exception is None else one.longest_exception for one in (old, new)]
     if longest[0] != longest[1]:
         words = f"for at most {longest[1]} days" if longest[1] < inf else "for any time"
-        yield Delta(_names(longest[1] > longest[0]), f"new exceptions may hold {words}", Origin(SETTINGS))
+        yield Delta(direction(longest[1] > longest[0]), f"new exceptions may hold {words}", Origin(SETTINGS))
     if old.cluster_scoped != new.cluster_scoped:
         yield Delta(CHANGES, "other kinds count as being in no namespace", Origin(SETTINGS))
     if repr(old.layout) != repr(new.layout):
@@ -225,19 +132,75 @@ def _files(trees: tuple[Files, Files]) -> Iterator[Delta]:
             yield Delta(CHANGES, f"{path} {verb}", Origin(path))
 
 
+#: An area is compared by as many rules as there are; more comparisons than these would take too long.
+_MOST = 200_000
+
+
 def _matrix(before: Policy, after: Policy) -> Iterator[Delta]:
-    """Who can newly do what, and who no longer, area by area."""
+    """Who can newly do what, and who no longer, and of what is newly demanded what, area by area."""
     by_action = before.by_action or after.by_action
-    for area in areas((before, after)):
+    kept = _kept(before, after)
+    found = _touched(before, after)
+    if found is None:
+        words = "more is not as it was than can be compared area by area; who can newly change what is not said"
+        yield Delta(CHANGES, words, Origin(RULES))
+    for area in found or ():
         actions = area.selector.action or (ACTIONS if by_action else ("",))
         newly: dict[str, list[str]] = {}
         no_longer: dict[str, list[str]] = {}
         for action in actions:
             old, new = (ask(one, area, actions=[action] if action else ()).ways() for one in (before, after))
-            for found, some, others in ((newly, new, old), (no_longer, old, new)):
+            for names, some, others in ((newly, new, old), (no_longer, old, new)):
                 for name in named(beyond(some, others)):
-                    found.setdefault(name, []).append(action)
-        for direction, verb, found in ((LOOSENS, "newly", newly), (TIGHTENS, "no longer", no_longer)):
-            for name, when in found.items():
+                    names.setdefault(name, []).append(action)
+        for how, verb, names in ((LOOSENS, "newly", newly), (TIGHTENS, "no longer", no_longer)):
+            for name, when in names.items():
                 words = "" if len(when) == len(actions) else f" when {' or '.join(when)}"
-                yield Delta(direction, f"{name} can {verb} change{words}: {area.text}")
+                yield Delta(how, f"{name} can {verb} change{words}: {area.text}")
+        yield from _limits(before, after, area, kept)
+
+
+def _touched(before: Policy, after: Policy) -> list[Area] | None:
+    """The areas in which something may not be as it was; None where they are too many."""
+    found = areas((before, after))
+    old, new = before.settings, after.settings
+    every = len(before.rules) + len(after.rules)
+    if repr(old.layout) == repr(new.layout) and old.cluster_scoped == new.cluster_scoped:
+        sides = {rule.name: rule for rule in before.rules}, {rule.name: rule for rule in after.rules}
+        gone, come = (
+            [rule for rule in some.values() if rule.name not in others or not same(rule.raw, others[rule.name].raw)]
+            for some, others in (sides, sides[::-1])
+        )
+        if len(found) * (len(gone) + len(come)) > _MOST:
+            return None
+        found = [area for area in found if touched(before, gone, area) or touched(after, come, area)]
+    return found if len(found) * every <= _MOST else None
+
+
+def _kept(before: Policy, after: Policy) -> dict[str, set[str]]:
+    """The demands of rules of both sides; without rules of which it is said already that they mean more or less."""
+    old = {rule.name: rule for rule in before.rules}
+    out = {}
+    for rule in after.rules:
+        was = old.get(rule.name)
+        if was is not None and (same(was.raw.get("change"), rule.raw.get("change")) or selection(was, rule) == CHANGES):
+            parts = ({one.part for one in restrictions(side)} for side in (was, rule))
+            # of what is denied and to whom, the names of who can change something tell
+            out[rule.name] = set.intersection(*parts) - {"deny", "only"}
+    return out
+
+
+def _limits(before: Policy, after: Policy, area: Area, kept: Mapping[str, set[str]]) -> Iterator[Delta]:
+    """What is demanded in an area more often than it was, or less often."""
+    often: list[dict[tuple[str, str], tuple[int, str]]] = [{}, {}]
+    for side, policy in zip(often, (before, after)):
+        for rule, (part, text, *_), _condition, surely in ask(policy, area).limits:
+            if part in kept.get(rule, ()):
+                side[rule, part] = (2 if surely else 1, text)
+    for key in sorted(often[0].keys() | often[1].keys()):
+        (was, _), (now, _) = (side.get(key, (0, "")) for side in often)
+        text = (often[1].get(key) or often[0][key])[1]
+        if was != now:
+            words = "newly" if now > was else "no longer"
+            always = " always" if 1 in (was, now) else ""
+            yield Delta(direction(now < was), f"rule {key[0]!r} {words}{always} demands: {text}, for {area.text}")
