@@ -37,6 +37,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Teams,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Members
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._presence import Presence
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, Selector, Who
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
 
@@ -90,14 +91,21 @@ def report(tree: Files, teams: Teams | None = None) -> dict[str, Value]:
     for area in areas([policy]):
         answer = ask(policy, area)
         matrix.append({"area": area.text, "who": sorted(answer.names()), **_shown(answer.grants, answer.limits)})
+    try:
+        owners, wrong = of_rules(policy, tree), []
+    except PolicyError as error:
+        owners, wrong = {}, [str(error)]
+    presence = Presence(policy, tree, owners)
     known = {row["area"] for row in matrix}
     never = [rule.name for rule in policy.rules if rule.selectors and not known & set(texts(rule))]
     return {
         "matrix": matrix,
         "never_match": never,
         "nobody_may": [row["area"] for row in matrix if not row["who"]],
+        "no_rule_allows": presence.not_allowed(),
+        "match_nothing": presence.about_nothing(),
         **_strangers(policy, teams),
-        "codeowners": _wrong_owners(policy, tree),
+        "codeowners": [*wrong, *(str(problem) for parsed in owners.values() for problem in parsed.problems)],
     }
 
 
@@ -170,14 +178,6 @@ def _shown(grants: Iterable[Grant], limits: Iterable[Limit]) -> dict[str, Any]:
     }
 
 
-def _wrong_owners(policy: Policy, tree: Files) -> list[str]:
-    """What is wrong with the CODEOWNERS files that rules ask for."""
-    try:
-        return [str(problem) for parsed in of_rules(policy, tree).values() for problem in parsed.problems]
-    except PolicyError as error:
-        return [str(error)]
-
-
 def _members(policy: Policy) -> dict[str, list[str]]:
     """The users and teams that a policy names anywhere, each with where."""
     found: dict[str, dict[str, None]] = {}
@@ -238,6 +238,8 @@ def _exists(teams: Teams | None, kind: str, name: str) -> bool | None:
 _ODD = (
     ("never_match", "Rules that can never match"),
     ("nobody_may", "Areas that nobody may change"),
+    ("no_rule_allows", "Paths in which no rule allows anything"),
+    ("match_nothing", "Matches nothing in this repository now"),
     ("unknown_members", "Members that exist nowhere"),
     ("untold_members", "Members of whom it cannot be told whether they exist"),
     ("codeowners", "Lines of CODEOWNERS that do not count"),

@@ -367,6 +367,81 @@ def test_the_whole_matrix_and_what_is_odd() -> None:
     assert "Rules that can never match: never\n" in text
 
 
+THERE = {
+    "README.md": "",
+    "docs/a.md": "",
+    "apps/shop/x.yaml": "",
+    "charts/x/README": "",
+    "inventories/prod/hosts": "all: {vars: {cluster_nmae: x, own: y}}",
+}
+
+
+@pytest.mark.parametrize(
+    ("rules", "left"),
+    [
+        ("  []\n", ["README.md", "apps/**", "charts/**", "docs/**", "inventories/**", "policy/**"]),
+        ("  - {name: a, change: {file: '**'}, allow: ops}\n", []),
+        ("  - {name: a, change: {file: '**'}, approvals: {from: ops}}\n", 6),
+        ("  - {name: a, change: {file: ['docs/**', 'policy/roles.yml']}, allow: ops}\n", 4),
+        ("  - {name: a, change: {environment: prod}, only: ops}\n", 5),
+        # objects may be in YAML, and inventories are whatever they are called
+        ("  - {name: a, change: {object: {kind: Pod}}, allow: ops}\n", ["README.md", "charts/**", "docs/**"]),
+        ("  - {name: a, change: {file: '*/*', field: v}, allow: ops}\n", 5),
+        ("  - {name: a, change: {file: '**', type: path}, allow: ops}\n", []),
+        # of code owners, those who are there
+        ("  - {name: a, change: {file: '**'}, codeowners: change}\n", 5),
+        ("  - {name: a, codeowners: change}\n", 5),
+    ],
+)
+def test_paths_in_which_no_rule_allows_anything(rules: str, left: list[str] | int) -> None:
+    owners = {"CODEOWNERS": "/docs/ @carl\n/CODEOWNERS @carl\n"} if "codeowners" in rules else {}
+    found = _info.report(tree(rules, **THERE, **owners))["no_rule_allows"]
+    assert isinstance(found, list)
+    assert found == left if isinstance(left, list) else len(found) == left
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("change: {file: 'apps/**'}, allow: ops", []),
+        (
+            "change: {file: ['apps/**', 'aps/**', README, '!x']}, allow: ops",
+            ["no file matches aps/**", "no file matches README"],
+        ),
+        ("change: {file: 'new/**', action: added}, allow: ops", []),
+        ("change: {file: 'new/**', action: [added, removed]}, allow: ops", ["no file matches new/**"]),
+        ("change: {environment: [prod, stage]}, allow: ops", ["nothing belongs to an environment stage"]),
+        ("change: {environment: '*'}, allow: ops", []),
+        (
+            "change: {file: 'apps/**', environment: prod}, allow: ops",
+            ["no file that matches apps/** belongs to the environment prod"],
+        ),
+        (
+            "change: {file: x}, deny: r, exceptions: [{until: 2030-01-31, approved_by: 'user:a', reason: r, "
+            "change: {file: y}}]",
+            ["no file matches x", "no file matches y"],
+        ),
+        ("require: {pss: baseline, file: 'pods/**'}", ["no file matches pods/**"]),
+        ("change: {field: cluster_kubernetes_version}, allow: ops", []),
+        (
+            "change: {field: cluster_kubernets_version}, allow: ops",
+            ["there is no variable cluster_kubernets_version; do you mean cluster_kubernetes_version?"],
+        ),
+        (
+            "change: {field: clutser_kubernetes_version.x}, allow: ops",
+            ["there is no variable clutser_kubernetes_version; do you mean cluster_kubernetes_version?"],
+        ),
+        ("change: {field: cluster_qqqqqqqqqq}, allow: ops", ["there is no variable cluster_qqqqqqqqqq"]),
+        ("change: {field: [cluster_nmae, own, spec.x, 'cluster_*', '**.x']}, allow: ops", []),  # it is in an inventory
+        ("change: {field: cluster_kubernets_version, object: {kind: X}}, allow: ops", []),
+    ],
+)
+def test_what_a_rule_says_of_nothing_that_is_there(rule: str, said: list[str]) -> None:
+    links = {"inventories/prod/link": ("120000", "hosts")}
+    found = _info.report(TreeOf({**tree(f"  - {{name: a, {rule}}}\n", **THERE).files, **links}))
+    assert found["match_nothing"] == [f"{one} (rule a)" for one in said]
+
+
 class Forge:
     """Knows olga, and of teams only platform; it may not say who is in team secret."""
 
