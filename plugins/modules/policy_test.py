@@ -21,6 +21,10 @@ options:
     description: Whose policy counts, a commit or a name.
     type: str
     default: HEAD
+  run:
+    description: Only tests of these names, in which C(*) is any text; all of them if nothing is said.
+    type: list
+    elements: str
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -44,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 tests:
-  description: Each test with its name, whether it passed, and why not.
+  description: Each test with its name, whether it passed, why not, and the file in which it stands.
   returned: success
   type: list
   elements: dict

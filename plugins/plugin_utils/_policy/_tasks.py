@@ -38,7 +38,7 @@ _CHECK = {
     "now": "now",
 }
 _INFO = ("repository", "commit", "path", "kind", "name", "field", "person", "teams")
-_TEST = ("repository", "commit")
+_TEST = ("repository", "commit", "run")
 
 
 def _known(args: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def test_task(args: Mapping[str, Any]) -> Result:
     where = str(given.get("repository", "."))
     commit = _reference.resolve(where, str(given.get("commit", "HEAD")))
     with Repository(where, commit) as repository:
-        outcomes = _tests.run_all(repository.tree(commit), datetime.now(UTC))
+        outcomes = _tests.run_all(repository.tree(commit), datetime.now(UTC), given.get("run", ()))
     wrong = [f"{one.name}: {one.why}" for one in outcomes if not one.passed]
     result = {"changed": False, "tests": [one._asdict() for one in outcomes]}
     if wrong:

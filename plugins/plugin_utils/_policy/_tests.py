@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Subject, Value, diff
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
@@ -47,21 +48,22 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._people impo
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._permit import Permit
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._teams import FileTeams
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import as_json, visible
 
-_HEAD = "0" * 40
-_KEYS = {"name", "change", "by", "teams", "approvals", "expect"}
+_HEAD, _OLDER = "0" * 40, "1" * 40
+_KEYS = {"name", "change", "by", "committers", "pushers", "teams", "approvals", "now", "expect"}
 _CHANGE = {"file", "object", "variable", "group", "host", "before", "after"}
 _FILES_KEYS = _KEYS | {"given", "findings"}
 _FINDING = ("rule", "severity", "message", "file")
 
 
 class Outcome(NamedTuple):
-    """What came of one test; `why` says what stood in the way."""
+    """What came of one test, which stands in `file`; `why` says what stood in the way."""
 
     name: str
     passed: bool
     why: str
+    file: str = ""
 
 
 def run(policy: Policy, tree: GitTree, test: Mapping[str, Value], now: datetime) -> Outcome:
@@ -71,7 +73,7 @@ def run(policy: Policy, tree: GitTree, test: Mapping[str, Value], now: datetime)
         policy: the rules in force.
         tree: the files of the commit that is tested.
         test: the test as written.
-        now: exceptions are looked at with this time.
+        now: exceptions are looked at with this time, where the test names none.
 
     Raises:
         PolicyError: it is no test.
@@ -86,15 +88,53 @@ def run(policy: Policy, tree: GitTree, test: Mapping[str, Value], now: datetime)
         raise PolicyError(
             f"test {test.get('name')!r}: wants name, change (with file, or files), by, and expect: permitted|prohibited"
         )
-    approvals = tuple(Approval(Person(str(login)), _HEAD) for login in test.get("approvals", ()))
-    request = Request(_HEAD, _HEAD, "", Person(str(test["by"])), approvals=approvals)
-    teams = FileTeams(test.get("teams") or {})
+    request, teams, now = _request(test), _teams_of(test), _now(test, now)
     if whole:
         findings = _judged_files(tree, test, request, teams, now)
     else:
         findings = _judged_change(policy, tree, test, request, teams, now)
     wrong = _wrong(test, findings)
     return Outcome(str(test.get("name")), not wrong, "; ".join(wrong) or "it is as expected")
+
+
+def _request(test: Mapping[str, Value]) -> Request:
+    """Who a test says is behind the change, and who approved it."""
+    committers, pushers = (_people(test, key) for key in ("committers", "pushers"))
+    approvals = tuple(_approval(test, one) for one in _list(test, "approvals", test.get("approvals", [])))
+    return Request(_HEAD, _HEAD, "", Person(test["by"]), committers=committers, pushers=pushers, approvals=approvals)
+
+
+def _people(test: Mapping[str, Value], key: str) -> tuple[Person, ...]:
+    logins = _list(test, key, test.get(key, []))
+    if not all(isinstance(login, str) for login in logins):
+        raise PolicyError(f"test {test.get('name')!r}: {key} are logins")
+    return tuple(map(Person, logins))
+
+
+def _approval(test: Mapping[str, Value], value: Value) -> Approval:
+    """A login, or {login, stale}: stale is an approval of an older head."""
+    parts = {"login": value} if isinstance(value, str) else value
+    known = isinstance(parts, dict) and set(parts) <= {"login", "stale"} and isinstance(parts.get("login"), str)
+    if not known or not isinstance(parts.get("stale", False), bool):
+        raise PolicyError(f"test {test.get('name')!r}: an approval is a login, or {{login: LOGIN, stale: true}}")
+    return Approval(Person(parts["login"]), _OLDER if parts.get("stale") else _HEAD)
+
+
+def _teams_of(test: Mapping[str, Value]) -> FileTeams:
+    teams = test.get("teams") or {}
+    well = isinstance(teams, dict) and all(isinstance(logins, list) for logins in teams.values())
+    if not well or not all(isinstance(login, str) for logins in teams.values() for login in logins):
+        raise PolicyError(f"test {test.get('name')!r}: teams are mappings of names to lists of logins")
+    return FileTeams({str(name): logins for name, logins in teams.items()})
+
+
+def _now(test: Mapping[str, Value], otherwise: datetime) -> datetime:
+    if "now" not in test:
+        return otherwise
+    found = _load.moment(test["now"])
+    if found is None:
+        raise PolicyError(f"test {test.get('name')!r}: now is a date (2026-12-31) or a time (2026-12-31T12:00:00Z)")
+    return found
 
 
 def _wrong(test: Mapping[str, Value], findings: Sequence[Finding]) -> list[str]:
@@ -106,7 +146,7 @@ def _wrong(test: Mapping[str, Value], findings: Sequence[Finding]) -> list[str]:
         out.append("; ".join(one.message for one in blocking) or "nothing stands in the way")
     if "findings" not in test:
         return out
-    wanted = [_pattern(test, one) for one in _list(test, test["findings"])]
+    wanted = [_pattern(test, one) for one in _list(test, "findings", test["findings"])]
     for pattern, one in zip(wanted, test["findings"]):
         if not any(pattern(finding) for finding in findings):
             out.append(f"nothing says {', '.join(f'{key}: {value}' for key, value in one.items())}")
@@ -114,9 +154,9 @@ def _wrong(test: Mapping[str, Value], findings: Sequence[Finding]) -> list[str]:
     return out + [f"not expected: {one.rule}: {one.message}" for one in besides]
 
 
-def _list(test: Mapping[str, Value], value: Value) -> list[Value]:
+def _list(test: Mapping[str, Value], key: str, value: Value) -> list[Value]:
     if not isinstance(value, list):
-        raise PolicyError(f"test {test.get('name')!r}: findings is no list")
+        raise PolicyError(f"test {test.get('name')!r}: {key} is no list")
     return value
 
 
@@ -204,25 +244,85 @@ def _effect(policy: Policy, change: Mapping[str, Value]) -> Effect:
     return path_effect(file, before, after, environment)
 
 
-def run_all(tree: GitTree, now: datetime) -> list[Outcome]:
-    """Run every test in policy/tests/.
+def run_all(tree: GitTree, now: datetime, names: Sequence[str] = ()) -> list[Outcome]:
+    """Run the tests in policy/tests/.
+
+    Args:
+        tree: the files of the commit that is tested.
+        now: exceptions are looked at with this time, where a test names none.
+        names: only tests of these names, patterns with * among them; () is all.
 
     Raises:
-        PolicyError: the policy is broken, or a file holds no tests.
+        PolicyError: the policy is broken, a file holds no tests, or there is no test of a name.
     """
     policy = _load.load(tree)
-    out = []
-    for entry in sorted(tree.walk(_load.TESTS.rstrip("/"))):
-        try:
-            documents = _yaml.read(tree.read(entry.path), entry.path)
-        except _yaml.YamlError as error:
-            raise PolicyError(str(error)) from error
-        value: Any = documents[0].value if documents else None
-        tests = value.get("tests") if isinstance(value, dict) else None
-        if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
-            raise PolicyError(f"{entry.path}: is no mapping with a list of tests")
-        out += [run(policy, tree, test, now) for test in tests]
-    return out
+    found = [(entry.path, test) for entry in sorted(tree.walk(_load.TESTS.rstrip("/"))) for test in _read(tree, entry)]
+    for name in names:
+        if not any(_is_called(test, [name]) for _file, test in found):
+            raise PolicyError(f"there is no test {name!r} in {_load.TESTS}")
+    chosen = [(file, test) for file, test in found if not names or _is_called(test, names)]
+    return [run(policy, tree, test, now)._replace(file=file) for file, test in chosen]
+
+
+def _is_called(test: Mapping[str, Value], names: Sequence[str]) -> bool:
+    try:
+        return any(name == test.get("name") or Glob(name).matches(str(test.get("name"))) for name in names)
+    except PatternError as error:
+        raise PolicyError(str(error)) from error
+
+
+def _read(tree: GitTree, entry: Entry) -> list[Mapping[str, Value]]:
+    try:
+        documents = _yaml.read(tree.read(entry.path), entry.path)
+    except _yaml.YamlError as error:
+        raise PolicyError(str(error)) from error
+    value: Any = documents[0].value if documents else None
+    tests = value.get("tests") if isinstance(value, dict) else None
+    if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
+        raise PolicyError(f"{entry.path}: is no mapping with a list of tests")
+    return tests
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def _as_text(outcomes: Sequence[Outcome]) -> str:
+    lines = []
+    for one in outcomes:
+        mark = "ok    " if one.passed else "FAILED"
+        lines.append(f"{mark} {visible(one.name)}" + ("" if one.passed else f": {visible(one.why)}"))
+    lines.append(f"{len(outcomes)} tests, {_failed(outcomes)} failed")
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(outcomes: Sequence[Outcome]) -> str:
+    return as_json({"failed": _failed(outcomes), "tests": [one._asdict() for one in outcomes]}, indent=2) + "\n"
+
+
+def _as_junit(outcomes: Sequence[Outcome]) -> str:
+    top = ElementTree.Element("testsuites")
+    numbers = {"name": "policy tests", "tests": str(len(outcomes)), "failures": str(_failed(outcomes))}
+    suite = ElementTree.SubElement(top, "testsuite", numbers)
+    for one in outcomes:
+        names = {"classname": _for_xml(one.file), "name": _for_xml(one.name), "file": _for_xml(one.file)}
+        case = ElementTree.SubElement(suite, "testcase", names)
+        if not one.passed:
+            ElementTree.SubElement(case, "failure", {"message": _for_xml(one.why)})
+    ElementTree.indent(top)
+    return ElementTree.tostring(top, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _for_xml(text: str) -> str:
+    """The text without what XML 1.0 forbids."""
+    return visible(text).replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
+#: The forms that outcomes can take, by name.
+FORMS: Mapping[str, Callable[[Sequence[Outcome]], str]] = {"text": _as_text, "json": _as_json, "junit": _as_junit}
+
+
+def _failed(outcomes: Sequence[Outcome]) -> int:
+    return sum(not one.passed for one in outcomes)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -230,17 +330,17 @@ def main(arguments: Sequence[str]) -> int:
     top = argparse.ArgumentParser(prog="test", description="Run policy/tests/*.yml against the policy of a commit.")
     top.add_argument("--repository", default=".", metavar="DIR", help="the Git repository (.)")
     top.add_argument("--commit", default="HEAD", help="whose policy (HEAD)")
+    top.add_argument(
+        "--run", action="append", default=[], metavar="NAME", help="only tests of this name; * is any text"
+    )
+    top.add_argument("--format", default="text", choices=sorted(FORMS), help="text, json or junit")
     options = top.parse_args(arguments)
     try:
         commit = _reference.resolve(options.repository, options.commit)
         with Repository(options.repository, commit) as repository:
-            outcomes = run_all(repository.tree(commit), datetime.now(UTC))
+            outcomes = run_all(repository.tree(commit), datetime.now(UTC), options.run)
     except PolicyError as error:
         sys.stderr.write(f"{visible(str(error))}\n")
         return 2
-    for one in outcomes:
-        mark = "ok    " if one.passed else "FAILED"
-        sys.stdout.write(f"{mark} {visible(one.name)}" + ("" if one.passed else f": {visible(one.why)}") + "\n")
-    failed = sum(not one.passed for one in outcomes)
-    sys.stdout.write(f"{len(outcomes)} tests, {failed} failed\n")
-    return 1 if failed else 0
+    sys.stdout.write(FORMS[options.format](outcomes))
+    return 1 if _failed(outcomes) else 0

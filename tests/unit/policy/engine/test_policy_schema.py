@@ -63,6 +63,8 @@ GOOD = {
         "tests: [{name: n, change: {file: a, after: {b: 1}}, by: a, expect: prohibited}]",
         "tests: [{change: {file: a, variable: v, group: g, before: 1}, by: a, teams: {t: [a]}, approvals: [b], "
         "expect: prohibited}]",
+        "tests: [{change: {file: a}, by: a, committers: [b], pushers: [c], now: 2026-01-31, expect: prohibited, "
+        "approvals: [d, {login: e, stale: true}, {login: f}]}]",
         "tests: [{given: {a/b: x}, change: {files: {a/b.yml: {c: d}, e: [{f: g}], h: null}}, by: a, "
         "expect: prohibited}]",
         "tests: [{change: {files: {a: x}}, by: a, expect: prohibited, findings: [{rule: '*', file: a}]}]",
@@ -139,6 +141,16 @@ BAD = {
         "tests: [{change: {file: a}, by: a, expect: allowed}]",
         "tests: [{change: {variable: a}, by: a, expect: permitted}]",
         "tests: [{change: {file: a}, expect: permitted}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, now: today}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, committers: b}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, pushers: [1]}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, approvals: b}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, approvals: [{stale: true}]}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, approvals: [{login: b, stale: 'yes'}]}]",
+        "tests: [{change: {files: {}}, by: a, expect: permitted, approvals: [{login: b, head: c}]}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, teams: [a]}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, teams: {a: b}}]",
+        "tests: [{change: {file: a}, by: a, expect: permitted, teams: {a: [1]}}]",
         "tests: [{change: {file: a}, by: a, expect: permitted, other: 1}]",
         "tests: [{change: {file: a}, by: a, expect: permitted, findings: []}]",
         "tests: [{change: {file: a, files: {}}, by: a, expect: permitted}]",

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _tests
+from ansible_collections.weft.platform.plugins.plugin_utils._policy.__main__ import main
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError
 
@@ -117,7 +120,7 @@ PRIVILEGED = {
     ],
 )
 def test_what_is_as_expected(repo: Any, test: dict[str, Any]) -> None:
-    assert outcomes(repo, test) == [("0", True, "it is as expected")]
+    assert outcomes(repo, test) == [("0", True, "it is as expected", "policy/tests/a.yml")]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_what_is_as_expected(repo: Any, test: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_not_as_expected(repo: Any, test: dict[str, Any], why: str) -> None:
-    ((_name, passed, said),) = outcomes(repo, test)
+    ((_name, passed, said, _file),) = outcomes(repo, test)
     assert not passed and why in said
 
 
@@ -193,3 +196,130 @@ def test_code_owners_count_in_tests_of_a_single_change(
     with Repository(str(repo.path), commit) as repository:
         (outcome,) = _tests.run_all(repository.tree(commit), NOW)
     assert outcome.passed, outcome
+
+
+UPGRADE = {"change": {"file": VERSION, "variable": "cluster_kubernetes_version", "before": "1.36", "after": "1.37"}}
+EXCEPTED = """\
+rules:
+  - {name: all, change: {file: "**"}, allow: anyone}
+  - name: frozen
+    change: {file: docs/x}
+    deny: it is frozen
+    exceptions: [{until: 2026-03-31, approved_by: "user:olga", reason: once}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "why"),
+    [
+        ({**UPGRADE, "by": "olga", "approvals": ["otto"]}, ""),
+        # an approval of an older head does not count, nor one of who is behind the change
+        (
+            {**UPGRADE, "by": "olga", "approvals": [{"login": "otto", "stale": True}]},
+            "needs 1 approval",
+        ),
+        (
+            {
+                **UPGRADE,
+                "by": "olga",
+                "approvals": [{"login": "otto", "stale": False}, {"login": "eve", "stale": True}],
+            },
+            "",
+        ),
+        ({**UPGRADE, "by": "olga", "approvals": ["otto"], "committers": ["otto"]}, "needs 1 approval"),
+        ({**UPGRADE, "by": "olga", "approvals": ["otto"], "pushers": ["otto"]}, "needs 1 approval"),
+        # everybody behind it must be permitted
+        ({**UPGRADE, "by": "olga", "approvals": ["otto"], "committers": ["mona"]}, "mona may not"),
+        ({**UPGRADE, "by": "olga", "approvals": ["otto"], "pushers": ["mona"]}, "mona may not"),
+        ({**files(), "pushers": ["eve"]}, "eve may not"),
+    ],
+)
+def test_people_behind_and_approvals(repo: Any, test: dict[str, Any], why: str) -> None:
+    (outcome,) = outcomes(repo, {**test, "expect": "prohibited" if why else "permitted"})
+    assert outcome.passed, outcome
+    (outcome,) = outcomes(repo, {**test, "expect": "permitted" if why else "prohibited"})
+    assert not outcome.passed and why in outcome.why
+
+
+@pytest.mark.parametrize(
+    ("now", "expect"),
+    [
+        ("2026-03-31", "permitted"),
+        ("2026-03-31T23:59:00Z", "permitted"),
+        ("2026-04-01T00:30:00+01:00", "permitted"),
+        ("2026-04-01", "prohibited"),
+        (None, "prohibited"),  # the time of the run
+    ],
+)
+@pytest.mark.parametrize(
+    "change", [{"file": "docs/x", "before": "a", "after": "b"}, {"files": {"docs/x": "b"}}], ids=["change", "files"]
+)
+def test_a_test_has_a_time_of_its_own(repo: Any, change: dict[str, Any], now: str | None, expect: str) -> None:
+    test = {"name": "t", "change": change, "by": "mona", "expect": expect, **({"now": now} if now else {})}
+    rules = {"policy/rules/platform.yml": EXCEPTED}
+    commit = repo.commit({**START, **rules, "policy/tests/a.yml": yaml.safe_dump({"tests": [test]})})
+    with Repository(str(repo.path), commit) as repository:
+        (outcome,) = _tests.run_all(repository.tree(commit), NOW)
+    assert outcome.passed, outcome
+
+
+def test_a_date_that_is_not_quoted_is_a_time_as_well(repo: Any) -> None:
+    text = "tests: [{name: t, change: {file: docs/x, after: b}, by: mona, now: 2026-03-01, expect: permitted}]\n"
+    commit = repo.commit({**START, "policy/rules/platform.yml": EXCEPTED, "policy/tests/a.yml": text})
+    with Repository(str(repo.path), commit) as repository:
+        assert _tests.run_all(repository.tree(commit), NOW)[0].passed
+
+
+NAMED = """\
+tests:
+  - {name: the readme may change, by: mona, expect: permitted, change: {file: README.md, after: x}}
+  - {name: "docs <&> may [not]", by: mona, expect: permitted, change: {file: docs/x, after: x}}
+  - {name: "a * b", by: mona, expect: prohibited, change: {file: docs/x, after: x}}
+"""
+
+
+@pytest.fixture
+def named(repo: Any) -> list[str]:
+    """The command line for a repository with these tests."""
+    repo.commit({**START, "policy/rules/platform.yml": EXCEPTED, "policy/tests/a.yml": NAMED}, branch="main")
+    return ["test", "--repository", str(repo.path), "--commit", "main"]
+
+
+@pytest.mark.parametrize(
+    ("run", "names", "code"),
+    [
+        ([], ["the readme may change", "docs <&> may [not]", "a * b"], 1),
+        (["the readme may change"], ["the readme may change"], 0),
+        (["*may*"], ["the readme may change", "docs <&> may [not]"], 1),
+        (["a * b", "the *"], ["the readme may change", "a * b"], 0),
+        (["docs <&> may [not]"], ["docs <&> may [not]"], 1),  # as it is written, whatever it would mean as a pattern
+    ],
+)
+def test_only_tests_of_a_name_are_run(
+    named: list[str], run: list[str], names: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*named, "--format", "json", *(word for name in run for word in ("--run", name))]
+    assert main(arguments) == code
+    said = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in said["tests"]] == names
+    assert {one["file"] for one in said["tests"]} == {"policy/tests/a.yml"}
+    assert said["failed"] == (1 if code else 0)
+
+
+@pytest.mark.parametrize(("name", "message"), [("nothing", "there is no test 'nothing'"), ("[a", "'[a' has a [")])
+def test_a_name_of_no_test_is_an_error(
+    named: list[str], name: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*named, "--run", "the *", "--run", name]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_outcomes_in_junit(named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*named, "--format", "junit"]) == 1
+    (suite,) = ElementTree.fromstring(capsys.readouterr().out)
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    cases = {case.get("name"): case for case in suite}
+    assert {case.get("classname") for case in suite} == {"policy/tests/a.yml"}
+    (failure,) = cases["docs <&> may [not]"]
+    assert failure.tag == "failure" and "it is frozen" in str(failure.get("message"))
+    assert list(cases["a * b"]) == []
