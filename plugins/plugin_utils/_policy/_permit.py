@@ -216,17 +216,15 @@ class Permit:
         """Who is allowed something of a view, by which rule and selector (None: all of it)."""
         out: list[tuple[Rule, Who, Selector | None]] = []
         for rule in self._allowing:
-            who = rule.allowed
+            whom = [rule.allowed] if rule.allowed is not None else []
             if _owners_change(rule):
                 assert rule.owned is not None and self.owners is not None  # _owners_change says so
-                who = Who("any", of=tuple(Who("one", name) for name in self.owners(rule.owned.file, angle.file) or ()))
-            if who is None or (who.how != "one" and not who.of):
-                continue
-            if not rule.selectors:
-                out.append((rule, who, None))
-            for selector in rule.selectors:
-                if selector.meets(angle, False, self._scoped) == YES:
-                    out.append((rule, who, selector))
+                owners = tuple(Who("one", name) for name in self.owners(rule.owned.file, angle.file) or ())
+                whom += [Who("any", of=owners)] if owners else []
+            selectors: list[Selector | None] = [
+                one for one in rule.selectors if one.meets(angle, False, self._scoped) == YES
+            ]
+            out += [(rule, who, one) for who in whom for one in (selectors if rule.selectors else [None])]
         return out
 
     def _allow(

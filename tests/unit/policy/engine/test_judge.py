@@ -479,6 +479,11 @@ class TestRules:
         change = bench.rules("  - {name: owners, change: {file: '**'}, codeowners: change}\n", **files)
         assert change.ask({"README.md": "x"}, "olga").permitted
         assert not change.ask({"docs/x": "x"}, "olga").permitted
+        # a rule may allow something to others besides
+        more = "  - {name: owners, change: {file: '**'}, codeowners: change, allow: application-developers}\n"
+        for login in ("mona", "olga"):
+            assert bench.rules(more, **files).ask({"README.md": "x"}, login).permitted
+        assert not bench.rules(more, **files).ask({"README.md": "x"}, "eve").permitted
 
     def test_lines_of_codeowners_that_do_not_count_are_said(self, bench: Bench) -> None:
         rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n  - {name: owners, codeowners: approve}\n"
