@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, group_of, text_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, group_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
@@ -31,6 +31,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     PolicyError,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import identity, labels_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._roots import CHART, KUSTOMIZATIONS
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
     OFF,
     Exempt,
@@ -39,13 +40,25 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     Selector,
     views,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import POLICY, Manifests, Object
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import minor_of, version_of
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
+    POLICY,
+    AllBut,
+    Look,
+    Manifests,
+    Object,
+    holding,
+    may_disguise,
+)
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import (
+    DEFINITION,
+    KIND,
+    brings,
+    minor_of,
+    version_of,
+)
 
 #: Name of the check that every changed object goes through, whatever the rules say.
 SCHEMA = "schema"
-
-DEFINITION = "CustomResourceDefinition"
 
 
 class Trees(NamedTuple):
@@ -72,6 +85,10 @@ class _Stance(NamedTuple):
 
     see: _See
     exceptions: frozenset[int]
+
+
+#: Objects by the scope that they are in.
+_ByScope = dict[str, list[ObjectAt]]
 
 
 class _Task(NamedTuple):
@@ -140,20 +157,41 @@ class _Tasks:
             return
         upgraded = {name for name in self.trees.environments if self._minor(0, name) != self._minor(1, name)}
         defined = _defined(objects)
-        for scope in sorted({one.effect.environment for one in objects} | self._concerned(upgraded, defined)):
+        others = self._others(upgraded, defined, objects)
+        for scope in sorted({one.effect.environment for one in objects} | others[0].keys() | others[1].keys()):
             changed = [one for one in objects if one.effect.environment == scope]
-            meant = {kind for place, kind in defined if {place, scope} - self._known or place == scope}
+            is_defined = any({place, scope} - self._known or place == scope for place, _kind in defined)
             for clusters in self._clusters(scope):
-                everything = not upgraded.isdisjoint(clusters.names)
-                self._schema(scope, clusters, changed, None if everything else meant, how)
+                more = is_defined or not upgraded.isdisjoint(clusters.names)
+                self._schema(scope, clusters, changed, others if more else ({}, {}), how)
 
-    def _concerned(self, upgraded: set[str], defined: set[tuple[str, tuple[str, str]]]) -> set[str]:
-        """The scopes in which objects that do not change have another schema."""
-        if not upgraded and not defined:
-            return set()
-        found = self.trees.manifests.scopes(self.trees.after)
+    def _others(
+        self, upgraded: set[str], defined: set[tuple[str, tuple[str, ...]]], objects: Sequence[Object]
+    ) -> tuple[_ByScope, _ByScope]:
+        """The objects that do not change and may have another schema, before and after, by scope."""
+        looks = [_broken_by(*versions) for versions in {(self._minor(0, one), self._minor(1, one)) for one in upgraded}]
+        looks += [holding({kind[-1] for _place, kind in defined})] if defined else []
+        out: tuple[_ByScope, _ByScope] = ({}, {})
+        if not looks:
+            return out
         places = upgraded | {place for place, _kind in defined}
-        return found if places - self._known else (found - self._known) | places
+        scopes = AllBut() if places - self._known else AllBut(self._known - places)
+        seen = {id(at) for one in objects for at in (one.pair.before, one.pair.after)}
+        for tree, found in zip((self.trees.before, self.trees.after), out, strict=True):
+            for at in self.trees.manifests.every(tree, scopes, lambda data: any(look(data) for look in looks)):
+                if id(at) not in seen:
+                    found.setdefault(at.subject.scope, []).append(at)
+        self._not_rendered(scopes)
+        return out
+
+    def _not_rendered(self, scopes: Container[str]) -> None:
+        """Say which renderings have objects that nobody looked at because they do not change."""
+        names = {*KUSTOMIZATIONS, CHART}
+        found = (entry.path for entry in self.trees.after.walk() if entry.path.rpartition("/")[2] in names)
+        for path in sorted(path for path in found if self.trees.manifests.layout.environment(path) in scopes)[:1]:
+            message = "what Kustomize and Helm make was only looked at where it changes, not where its schema does"
+            remedy = "Render it as it would be, and apply it with --dry-run=server to a cluster of that version."
+            self.notes.append(Finding(SCHEMA, WARN, INVALID, message, remedy=remedy, origin=Origin(path)))
 
     @property
     def _known(self) -> frozenset[str]:
@@ -177,7 +215,7 @@ class _Tasks:
         scope: str,
         clusters: _Clusters,
         changed: Sequence[Object],
-        meant: set[tuple[str, str]] | None,
+        others: tuple[_ByScope, _ByScope],
         how: str,
     ) -> None:
         """The schema check of one scope's objects for clusters of one version.
@@ -186,13 +224,13 @@ class _Tasks:
             scope: an environment, or "".
             clusters: for which.
             changed: what changes.
-            meant: the kinds of which unchanged objects are looked at as well; None: all.
+            others: what does not change and is looked at as well, on both sides.
             how: the severity.
         """
         for side, label in ((0, "base"), (1, "head")):
             found = [(one, at) for one in changed if (at := (one.pair.before, one.pair.after)[side]) is not None]
             mine = [_with_old(one, at, side) for one, at in found]
-            mine += self._others(side, scope, meant, [at for _one, at in found])
+            mine += others[side].get(scope, ())
             if mine:
                 context = self._context(SCHEMA, how, side, label, scope)
                 context = context._replace(
@@ -202,20 +240,6 @@ class _Tasks:
                 self.tasks.append(_Task(_checks.TABLE[SCHEMA], Job(SCHEMA, {}, mine, context), None, str(clusters)))
                 self.notes += _nearest(clusters) if side else ()
 
-    def _others(
-        self, side: int, scope: str, meant: set[tuple[str, str]] | None, known: Sequence[ObjectAt]
-    ) -> list[ObjectAt]:
-        """The objects of a scope that are not known to be looked at already, of the kinds that are meant."""
-        if meant is not None and not meant:
-            return []
-        tree, seen = (self.trees.before, self.trees.after)[side], {id(at) for at in known}
-        words = {kind.encode() for _group, kind in meant or ()}
-        return [
-            at
-            for at in self.trees.manifests.every(tree, {scope}, words)
-            if id(at) not in seen and (meant is None or (group_of(at.object), at.object.get("kind")) in meant)
-        ]
-
     def _definitions(self, side: int, scopes: frozenset[str]) -> Callable[[], list[ObjectAt]]:
         """Gives the CustomResourceDefinitions of some scopes, found once."""
         key = (side, scopes)
@@ -223,7 +247,7 @@ class _Tasks:
 
         def find() -> list[ObjectAt]:
             if key not in self._defining:
-                self._defining[key] = self.trees.manifests.every(tree, scopes, {DEFINITION.encode()})
+                self._defining[key] = self.trees.manifests.every(tree, scopes, holding({DEFINITION}))
             return self._defining[key]
 
         return find
@@ -376,20 +400,18 @@ class _Tasks:
         return self._objects[key]
 
 
-def _defined(objects: Sequence[Object]) -> set[tuple[str, tuple[str, str]]]:
+def _defined(objects: Sequence[Object]) -> set[tuple[str, tuple[str, ...]]]:
     """The custom resources whose definitions change: their scope, and their group and kind."""
-    sides = [(one, at.object) for one in objects for at in one.pair[:2] if at is not None]
-    found = ((one, _kind_defined(each)) for one, each in sides)
-    return {(one.effect.environment, kind) for one, kind in found if kind is not None}
+    found = ((one, brings(at)) for one in objects for at in (one.pair.before, one.pair.after))
+    return {(one.effect.environment, what[1:]) for one, what in found if what is not None and what[0] == KIND}
 
 
-def _kind_defined(obj: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Group and kind of the custom resources that an object defines; None for one that is no definition of any."""
-    spec = obj.get("spec") if obj.get("kind") == DEFINITION else None
-    names = spec.get("names") if isinstance(spec, dict) else None
-    if not isinstance(spec, dict) or not isinstance(names, dict):
-        return None
-    return (text_of(spec.get("group")), text_of(names.get("kind")))
+def _broken_by(old: str, new: str) -> Look:
+    """Tells which files may hold something that an upgrade breaks."""
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._schema import broken_by  # dear
+
+    look = broken_by(old, new)
+    return lambda data: may_disguise(data) or look(data)
 
 
 def _nearest(clusters: _Clusters) -> list[Finding]:

@@ -324,9 +324,11 @@ class _Run:
             _valid.check_variables(found.effects, schema),
             _valid.check_life(found.effects, sides, schema),
             _valid.check_twice(found.objects, repository, merge.after, found.manifests),
+            _valid.check_orphans(found.objects, merge.after, found.manifests),
         )
         for finding in chain.from_iterable(built_in):
             how = policy.settings.check(finding.rule)
+            how = how if finding.severity == PROHIBIT or how == OFF else finding.severity
             self.findings += [_aged(finding._replace(severity=how))] if how != OFF else []
         trees = _content_rules.Trees(
             merge.before, merge.after, sides, found.environments, found.manifests, self.limits, self.deadline

@@ -431,7 +431,7 @@ class Identity(NamedTuple):
 
 
 #: What is looked at in every change, whatever the rules say, by the rule that its findings name.
-BUILT_IN = ("schema", "variables", "upgrade", "immutable", "duplicate-object")
+BUILT_IN = ("schema", "variables", "upgrade", "immutable", "duplicate-object", "orphan")
 OFF = "off"
 
 

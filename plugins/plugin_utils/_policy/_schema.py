@@ -510,6 +510,44 @@ class Schemas:
         found = self._life_table().get(name)
         return Life(0, 0, "") if found is None else Life(*found)
 
+    def narrowed(self, other: Schemas) -> dict[str, set[str]]:
+        """What `other` may refuse although these schemas take it: fields ("" for all), each with the kinds it is in.
+
+        Not looked at: status, which the API server drops from what is applied, and whether a whole object must have a
+        spec, which earlier schemas only did not say.
+        """
+        users: dict[str, set[str]] = {}
+        found: list[tuple[str, str]] = []
+        for name, one in self._types.items():
+            for field, code in one["f"].items():
+                if "@" in code and field != "status":
+                    users.setdefault(code.partition("@")[2], set()).add(name)
+            two = other._types.get(name)
+            if two is None:
+                continue  # what refers to it is another field then, or is gone
+            found += [(name, field) for field, code in one["f"].items() if not _is_wider(two["f"].get(field, ""), code)]
+            if set(two.get("r", ())) - set(one.get("r", ())) - {"spec"}:
+                found.append((name, ""))
+        tops: dict[str, set[str]] = {}
+        out: dict[str, set[str]] = {"": set()}
+        for name, (top, *_rest) in self._kinds.items():
+            tops.setdefault(top, set()).add(name.rpartition("/")[2])
+            if name not in other._kinds or other._kinds[name][0] != top:
+                out[""].add(name.rpartition("/")[2])
+        for name, field in found:
+            reached, todo = {name}, [name]
+            while todo:
+                more = users.get(todo.pop(), set()) - reached
+                reached |= more
+                todo += more
+            out.setdefault(field, set()).update(*(tops.get(one, ()) for one in reached))
+        return out
+
+    def ending(self, after: int, until: int) -> set[str]:
+        """The kinds of which a version was deprecated or removed after one minor and until another."""
+        lives = ((name.rpartition("/")[2], Life(*life)) for name, life in self._life_table().items())
+        return {kind for kind, life in lives if any(after < at <= until for at in (life.deprecated, life.removed))}
+
     def _life_table(self) -> Mapping[str, Sequence[Any]]:
         if self._lives is None:
             self._lives = _load("lifecycle.json.z")
@@ -540,6 +578,34 @@ def schemas(version: str = "") -> Schemas:
     if minor not in _SCHEMAS:
         _SCHEMAS[minor] = Schemas(minor)
     return _SCHEMAS[minor]
+
+
+def _is_wider(code: str, other: str) -> bool:
+    """Whether a field of one code takes all that one of another takes, as far as that is plain to see."""
+    values = (set(one[1:].split("|")) if one.startswith("=") else None for one in (code, other))
+    wide, narrow = values
+    return code == other or (wide is not None and narrow is not None and wide >= narrow)
+
+
+def broken_by(old: str, new: str) -> Callable[[bytes], bool]:
+    """Tells of a file's content whether an upgrade may break, or bring to its end, an object in it.
+
+    Most of a repository can be passed over so: only words are looked for.
+
+    Raises:
+        SchemaError: the schemas cannot be read.
+    """
+    before, after = schemas(old), schemas(new)
+    fields = before.narrowed(after)
+    fields[""] |= before.ending(minor_of(old) or before.minor, minor_of(new) or after.minor)
+    words = [(field.encode(), {kind.encode() for kind in kinds}) for field, kinds in fields.items()]
+    every = sorted({kind for _field, kinds in words for kind in kinds})
+
+    def look(data: bytes) -> bool:
+        there = {kind for kind in every if kind in data}
+        return bool(there) and any(there & kinds and field in data for field, kinds in words)
+
+    return look
 
 
 def nearest_minor(version: str) -> int:

@@ -9,7 +9,7 @@ Effect on the path itself.  What was not understood is opaque: it may be anythin
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from typing import NamedTuple
@@ -110,6 +110,31 @@ class Understanding(NamedTuple):
     unread: tuple[Effect, ...] = ()
 
 
+#: Tells of a file's content whether it matters.
+Look = Callable[[bytes], bool]
+
+
+def holding(words: Collection[str]) -> Look:
+    """Whether a content holds one of these words, or may hold it in disguise."""
+    wanted = [word.encode("utf-8", "surrogateescape") for word in words]
+    return lambda data: may_disguise(data) or any(word in data for word in wanted)
+
+
+def may_disguise(data: bytes) -> bool:
+    """Whether words in a content may be written in other bytes: UTF-16, or with escapes."""
+    return b"\\" in data or b"\0" in data
+
+
+class AllBut(Container[str]):
+    """Every scope but some."""
+
+    def __init__(self, others: Collection[str] = ()) -> None:
+        self.others = others
+
+    def __contains__(self, scope: object) -> bool:
+        return scope not in self.others
+
+
 class Manifests:
     """The Kubernetes objects of plain files: each content is read once, for both sides and every check.
 
@@ -145,24 +170,28 @@ class Manifests:
             self._parsed[key] = parse(tree.read(written), path, self.layout.environment(path), self.yaml_limits)
         return self._parsed[key]
 
-    def objects(self, tree: Files, path: str, words: Collection[bytes] = ()) -> Sequence[ObjectAt]:
+    def objects(self, tree: Files, path: str, look: Look | None = None) -> Sequence[ObjectAt]:
         """The objects of one plain file; () where it has none, cannot be read, or is there to be rendered.
 
         Args:
             tree: the files.
             path: which file.
-            words: the file is only looked into when it holds one of these.
+            look: the file is only looked into when this is true of its content.
         """
-        if not self._may_hold_objects(tree, path):
+        entry = tree.entry(path)
+        if entry is None or not self._may_hold_objects(tree, entry, {}):
             return ()
+        return self._objects_in(tree, path, look)
+
+    def _objects_in(self, tree: Files, path: str, look: Look | None) -> Sequence[ObjectAt]:
         try:
-            if words and not any(word in tree.read(path) for word in words):
+            if look is not None and not look(tree.read(path)):
                 return ()
             return self.parsed(tree, path).objects
         except (_yaml.YamlError, TooLarge):
             return ()
 
-    def every(self, tree: Files, scopes: Collection[str], words: Collection[bytes] = ()) -> list[ObjectAt]:
+    def every(self, tree: Files, scopes: Container[str], look: Look | None = None) -> list[ObjectAt]:
         """Every object in plain files of a tree whose scope is one of `scopes`.
 
         This reads the whole repository; only checks that need all objects ask for it.
@@ -170,26 +199,28 @@ class Manifests:
         Args:
             tree: the files.
             scopes: environments, "" for what belongs to none.
-            words: a file is only looked into when it holds one of these.
+            look: a file is only looked into when this is true of its content.
         """
-        paths = sorted(entry.path for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
-        inside = (path for path in paths if self.layout.environment(path) in scopes)
-        wanted = [path for path in inside if self._may_hold_objects(tree, path)]
+        inputs: dict[str, bool] = {}
+        inside = (entry for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
+        inside = (entry for entry in inside if self.layout.environment(entry.path) in scopes)
+        wanted = sorted(entry.path for entry in inside if self._may_hold_objects(tree, entry, inputs))
         tree.ahead(wanted)
-        return [one for path in wanted for one in self.objects(tree, path, words)]
+        return [one for path in wanted for one in self._objects_in(tree, path, look)]
 
-    def scopes(self, tree: Files) -> set[str]:
-        """The scopes of a tree's objects: its environments, and "" where something belongs to none."""
-        return {self.layout.environment(entry.path) for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES)}
-
-    def _may_hold_objects(self, tree: Files, path: str) -> bool:
-        entry = tree.entry(path)
-        if entry is None or not _is_file(entry) or not path.endswith(YAML_SUFFIXES):
+    def _may_hold_objects(self, tree: Files, entry: Entry, inputs: dict[str, bool]) -> bool:
+        """Whether a file is read for objects; `inputs` remembers which directories are there to be rendered."""
+        path = entry.path
+        if not _is_file(entry) or not path.endswith(YAML_SUFFIXES):
             return False
         if self.layout.plain is not None and self.layout.plain.matches(path):
             return False
-        elsewhere = path.startswith((f"{POLICY}/", f"{self.layout.inventories}/"))
-        return not elsewhere and not _roots.is_input(tree, path)
+        if path.startswith((f"{POLICY}/", f"{self.layout.inventories}/")):
+            return False
+        directory = path.rpartition("/")[0]
+        if directory not in inputs:
+            inputs[directory] = _roots.is_input(tree, path)
+        return not inputs[directory]
 
 
 def understand(

@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Path, Value, same
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import group_of, metadata_of, text_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import PATH, VARIABLE, Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files, Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import VERSION, Side, exact
@@ -19,12 +20,18 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._match impor
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     INVALID,
     PROHIBIT,
+    WARN,
     Finding,
     ObjectAt,
     PolicyError,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import identity
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import Manifests, Object
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
+    AllBut,
+    Manifests,
+    Object,
+    holding,
+)
 
 #: The collection's variables as a JSON Schema, made from the roles' argument specs.
 SCHEMA = FilePath(__file__).resolve().parents[3] / "schemas" / "inventory.json"
@@ -38,6 +45,12 @@ IMMUTABLE = {
 
 #: How many minors a kubelet may be behind the API server (Kubernetes' version skew policy).
 KUBELET_SKEW = 3
+
+#: What others cannot be without: their namespace, and the definition of their kind.
+NAMESPACE, KIND = "namespace", "kind"
+
+#: The kind by which others are defined.
+DEFINITION = "CustomResourceDefinition"
 
 _VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?(?:[-+].*)?")
 
@@ -317,6 +330,7 @@ def check_twice(
 ) -> Iterator[Finding]:
     """Objects that come and are in another place already.
 
+    One that belongs to no environment may be meant to be another than that of an environment, so that is a warning.
     Only objects that are new in their file can do that, so nothing is read for others; Git finds the files that name
     them.  Files that go into a rendering are left out: there an object is written in several places on purpose.
     """
@@ -324,26 +338,70 @@ def check_twice(
     if not coming:
         return
     names = {one.effect.subject.name.rpartition("/")[2] for one in coming}
-    kinds = {one.effect.subject.type.partition(".")[0].encode() for one in coming}
-    places: dict[tuple[str, str, str], list[ObjectAt]] = {}
+    kinds = holding({one.effect.subject.type.partition(".")[0] for one in coming})
+    places: dict[tuple[str, ...], list[ObjectAt]] = {}
     for path in repository.mentions(after, names):
         for found in manifests.objects(after, path, kinds):
-            places.setdefault(identity(found), []).append(found)
+            places.setdefault(identity(found)[1:], []).append(found)
     for one in coming:
         mine = one.pair.after
         assert mine is not None  # it is coming
-        others = [other.origin for other in places.get(identity(mine), ()) if other.origin != mine.origin]
-        if others:
-            where = ", ".join(str(origin) for origin in sorted(others, key=str)[:3])
-            message = f"{mine.subject} is defined twice; also in {where}"
-            change: Change = one.effect.changes[0]
-            yield Finding(
-                "duplicate-object",
-                PROHIBIT,
-                INVALID,
-                message,
-                remedy="Change it where it is, or take one of them away.",
-                origin=Origin(mine.origin.file, mine.origin.line),
-                subject=mine.subject,
-                change=change,
-            )
+        others = [other for other in places.get(identity(mine)[1:], ()) if other.origin != mine.origin]
+        beside = [other for other in others if other.subject.scope == mine.subject.scope]
+        shared = [other for other in others if "" in (other.subject.scope, mine.subject.scope)]
+        if beside:
+            yield _twice(one, mine, beside, "is defined twice; also in", PROHIBIT)
+        elif shared:
+            yield _twice(one, mine, shared, "may be defined twice for an environment; also in", WARN)
+
+
+def _twice(one: Object, mine: ObjectAt, others: Sequence[ObjectAt], says: str, severity: str) -> Finding:
+    message = f"{mine.subject} {says} {_places(others)}"
+    remedy = "Change it where it is, or take one of them away."
+    change: Change = one.effect.changes[0]
+    return Finding("duplicate-object", severity, INVALID, message, (), remedy, mine.origin, mine.subject, change=change)
+
+
+def _places(objects: Sequence[ObjectAt]) -> str:
+    origins = sorted({str(one.origin) for one in objects})
+    more = f" and {len(origins) - 3} more places" if len(origins) > 3 else ""
+    return ", ".join(origins[:3]) + more
+
+
+def check_orphans(objects: Sequence[Object], after: Files, manifests: Manifests) -> Iterator[Finding]:
+    """Objects that stay while what they cannot be without goes: their namespace, or the definition of their kind.
+
+    The API server deletes them with either.  Of objects that a rendering makes only those that change are seen.
+    """
+    for one in objects:
+        brought = brings(one.pair.before)
+        if brought is None or brought == brings(one.pair.after):
+            continue
+        scope = one.effect.environment
+        scopes = {scope, ""} if scope in manifests.layout.names else AllBut()
+        there = manifests.every(after, scopes, holding({brought[-1]}))
+        there += [other.pair.after for other in objects if other.reach and other.pair.after is not None]
+        staying = [other for other in there if brought in _wants(other)]
+        if staying and not any(brings(other) == brought for other in there):
+            message = f"{one.effect.subject} goes, and what cannot be without it stays: {_places(staying)}"
+            remedy = "Take that away first; the API server deletes it as well."
+            change = one.effect.changes[0]
+            origin, subject = change.origin, one.effect.subject
+            yield Finding("orphan", PROHIBIT, INVALID, message, (), remedy, origin, subject, change=change)
+
+
+def brings(at: ObjectAt | None) -> tuple[str, ...] | None:
+    """What others cannot be without: (NAMESPACE, NAME) or (KIND, GROUP, KIND); None where it is no such object."""
+    obj = at.object if at is not None else {}
+    if obj.get("kind") == "Namespace" and group_of(obj) == "":
+        return (NAMESPACE, text_of(metadata_of(obj).get("name")))
+    spec = obj.get("spec") if obj.get("kind") == DEFINITION else None
+    names = spec.get("names") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(names, dict):
+        return None
+    return (KIND, text_of(spec.get("group")), text_of(names.get("kind")))
+
+
+def _wants(at: ObjectAt) -> tuple[tuple[str, ...], ...]:
+    namespace = text_of(metadata_of(at.object).get("namespace"))
+    return ((NAMESPACE, namespace), (KIND, group_of(at.object), text_of(at.object.get("kind"))))

@@ -182,6 +182,41 @@ def test_kinds_that_a_version_does_not_have(api: str, kind: str, version: str, m
     assert message in found[0][1]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "content", "found"),
+    [
+        ("1.36", "1.37", b"kind: IPAddress", True),  # a version of it is removed
+        ("1.36.3", "v1.37.2", b"kind: IPAddress", True),
+        ("1.36", "1.37", b"kind: Deployment\nspec: {template: {spec: {containers: []}}}", False),
+        ("1.36", "1.37", b"kind: ConfigMap", False),
+        ("1.36", "1.36", b"kind: IPAddress", False),
+        ("1.35", "1.36", b"kind: Pod\nspec: {workloadRef: {name: a}}", True),  # a field is removed
+        ("1.35", "1.36", b"kind: Pod\nspec: {containers: []}", False),
+        ("1.35", "1.36", b"workloadRef: a word in no workload", False),
+        ("1.35", "1.36", b"kind: ResourceClaim", True),  # a version of it is deprecated
+        ("1.36", "1.38", b"kind: IPAddress", True),  # beyond the schemas
+        ("", "1.36", b"kind: Deployment", False),
+    ],
+)
+def test_where_an_upgrade_may_break_something(old: str, new: str, content: bytes, found: bool) -> None:
+    assert _schema.broken_by(old, new)(content) is found
+
+
+@pytest.mark.parametrize(
+    ("code", "other", "found"),
+    [
+        ("s", "s", True),
+        ("s", "i", False),
+        ("=a|b", "=a", True),
+        ("=a", "=a|b", False),
+        ("", "s", False),
+        ("=a", "s", False),
+    ],
+)
+def test_a_field_that_takes_what_another_takes(code: str, other: str, found: bool) -> None:
+    assert _schema._is_wider(code, other) is found
+
+
 def test_deprecated_kinds_are_a_warning() -> None:
     obj = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "x"}}
     assert faults(obj) == []

@@ -62,6 +62,7 @@ START: Mapping[str, Any] = {
     "inventories/prod/hosts.yml": "control_plane: {hosts: {cp1: }}\nworkers: {hosts: {w1: }}\n",
     VERSION: 'cluster_kubernetes_version: "1.36.3"\n',
     "apps/shop/web.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: shop}\ndata: {a: b}\n",
+    "apps/shop/namespace.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n",
     "README.md": "hello\n",
 }
 
@@ -884,7 +885,10 @@ class TestValidity:
         assert finding.prohibits and "apps/shop/web.yaml:1" in finding.message
         twice = bench.ask({"apps/x.yaml": config_map("extra") + "---\n" + config_map("extra")}, "mona")
         assert sum(one.rule == "duplicate-object" for one in twice.findings) == 2
-        assert bench.ask({"apps/prod/web.yaml": config_map(value="c")}, "mona").permitted
+        beside = bench.ask({"apps/prod/web.yaml": config_map(value="c")}, "mona")
+        assert beside.permitted and "may be defined twice for an environment" in beside.findings[0].message
+        one = bench.ask({f"apps/{name}/new.yaml": config_map("new") for name in ("dev", "prod")}, "mona")
+        assert one.permitted and not one.findings
 
     @pytest.mark.parametrize(
         ("variable", "old", "new", "rules", "message"),
@@ -939,12 +943,13 @@ class TestValidity:
         changed = {(one.before, one.after) for one in verdict.changes if one.subject.type == "variable"}
         assert changed == {("1.36", "1.37"), ("1.36.3", "1.37.2")}
 
-    FAULTS: Mapping[str, Mapping[str, str]] = {
+    FAULTS: Mapping[str, Mapping[str, Any]] = {
         "schema": {"apps/shop/web.yaml": config_map(value="c") + "nonsense: 1\n"},
         "variables": {VERSION: START[VERSION] + "node_swap: 3\n"},
         "upgrade": {VERSION: 'cluster_kubernetes_version: "1.39.0"\n'},
         "immutable": {VERSION: START[VERSION] + "cluster_pod_cidr: 10.1.0.0/16\n"},
         "duplicate-object": {"apps/other/web.yaml": config_map(value="c")},
+        "orphan": {"apps/shop/namespace.yaml": None},
     }
 
     @pytest.mark.parametrize("check", _rules.BUILT_IN)
@@ -1077,6 +1082,46 @@ class TestWhatOthersHoldTo:
         assert [one.origin.file for one in found if one.origin is not None] == said, found
         assert all(one.rule == "schema" and one.new for one in found)
 
+    @pytest.mark.parametrize(
+        ("there", "change", "said"),
+        [
+            ({"c.yaml": definition(), "cup.yaml": CUP}, {"c.yaml": None}, "stays: cup.yaml:1"),
+            ({"c.yaml": definition(), "prod/cup.yaml": CUP}, {"c.yaml": None}, "stays: prod/cup.yaml:1"),
+            ({"prod/c.yaml": definition(), "cup.yaml": CUP}, {"prod/c.yaml": None}, "stays: cup.yaml:1"),
+            ({"prod/c.yaml": definition(), "dev/cup.yaml": CUP, **DEV}, {"prod/c.yaml": None}, ""),
+            ({"c.yaml": definition(), "cup.yaml": CUP}, {"c.yaml": None, "cup.yaml": None}, ""),
+            ({"c.yaml": definition(), "cup.yaml": CUP}, {"c.yaml": None, "d.yaml": definition()}, ""),
+            ({"c.yaml": definition(), "d.yaml": definition(), "cup.yaml": CUP}, {"c.yaml": None}, ""),
+            ({"c.yaml": definition()}, {"c.yaml": None, "cup.yaml": CUP}, "stays: cup.yaml:1"),
+            (
+                {"c.yaml": definition(), "cup.yaml": CUP},
+                {"c.yaml": definition().replace("Cup", "Mug")},
+                "stays: cup.yaml:1",
+            ),
+            ({"c.yaml": definition(), "cup.yaml": CUP.replace("shop.example", "example")}, {"c.yaml": None}, ""),
+            (
+                {},
+                {"apps/shop/namespace.yaml": None},
+                "goes, and what cannot be without it stays: apps/shop/web",
+            ),
+            ({}, {"apps/shop/namespace.yaml": None, "apps/shop/web.yaml": None}, ""),
+            ({}, {"apps/shop/namespace.yaml": None, "apps/shop/web.yaml": config_map(namespace="mall")}, ""),
+            (
+                {f"{name}.yaml": config_map(name) for name in "abcde"},
+                {"apps/shop/namespace.yaml": None},
+                "and 3 more places",
+            ),
+        ],
+    )
+    def test_of_what_cannot_be_without_what_goes(
+        self, repo: Any, there: Mapping[str, str], change: Mapping[str, Any], said: str
+    ) -> None:
+        rules = "rules:\n  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        verdict = Bench(repo, {**START, "policy/rules/platform.yml": rules, **there}).ask(change)
+        found = why(verdict)
+        assert [rule for rule, _message in found] == (["orphan"] if said else []), found
+        assert all(said in message for _rule, message in found)
+
     def test_objects_of_no_environment_are_for_every_cluster(self, repo: Any) -> None:
         rules = "rules:\n  - {name: a, change: {file: '**'}, allow: anyone}\n"
         start = {**START, "policy/rules/platform.yml": rules}
@@ -1093,6 +1138,23 @@ class TestWhatOthersHoldTo:
         nowhere = {path: text for path, text in start.items() if not path.startswith("inventories/")}
         (newest,) = [one for one in Bench(repo, nowhere).ask(change).findings if one.prohibits]
         assert newest.remedy == "It is for the newest Kubernetes that is known here."
+
+    @pytest.mark.parametrize(
+        ("file", "change", "said"),
+        [
+            ("addons/prod/kustomization.yaml", NEXT, True),
+            ("addons/web/Chart.yaml", NEXT, True),
+            ("addons/dev/Chart.yaml", NEXT, False),
+            ("addons/prod/kustomization.yaml", {"apps/shop/web.yaml": config_map(value="c")}, False),
+            ("addons/web/Chart.yaml", {"c.yaml": definition()}, True),
+        ],
+    )
+    def test_what_is_only_made_by_a_rendering_is_said_to_be_left_out(
+        self, repo: Any, file: str, change: Mapping[str, str], said: bool
+    ) -> None:
+        verdict = Bench(repo, {**START, **DEV, file: "resources: []\n"}).ask(change)
+        found = [finding.origin for finding in verdict.findings if "Kustomize and Helm" in finding.message]
+        assert [one.file for one in found if one is not None] == ([file] if said else [])
 
     def test_a_version_whose_schemas_are_not_here_is_said(self, repo: Any) -> None:
         old = {VERSION: 'cluster_kubernetes_version: "1.34.1"\n'}

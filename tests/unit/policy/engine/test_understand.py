@@ -25,6 +25,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects imp
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
     Manifests,
     Understanding,
+    holding,
     understand,
 )
 from hypothesis import HealthCheck, given, settings
@@ -610,7 +611,7 @@ def test_a_content_is_read_once(repo: Any, monkeypatch: pytest.MonkeyPatch) -> N
         tree, manifests = repository.tree(base), Manifests(Layout(), Limits())
         assert len(manifests.every(tree, {""})) == 2
         assert manifests.parsed(tree, "a.yaml").objects == manifests.objects(tree, "a.yaml")
-        assert manifests.objects(tree, "b.yaml", [b"Service"]) == ()
+        assert manifests.objects(tree, "b.yaml", holding(["Service"])) == ()
     assert sorted(read) == ["a.yaml", "b.yaml"]
 
 
