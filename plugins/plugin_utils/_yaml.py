@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
-from ctypes import c_float
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
-from math import isfinite, isinf
-from pathlib import Path as FilePath
-from typing import Any, Literal
+from math import copysign, inf, isfinite, isinf
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin
@@ -40,6 +39,9 @@ from yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path as FilePath  # dear, and a hook has no other use for it
 
 Flavour = Literal["ansible", "k8s"]
 #: Steps into a document: a mapping's key as the value has it, or a list's index from 0.
@@ -776,12 +778,20 @@ def _key_text(value: Any) -> str | None:
     return _go_float(value) if isinstance(value, float) else None
 
 
+def _float32(value: float) -> float:
+    try:
+        single: float = struct.unpack("f", struct.pack("f", value))[0]
+    except OverflowError:
+        return copysign(inf, value)
+    return single
+
+
 def _go_float(value: float) -> str:
     """Shortest text of a float32, as Go's FormatFloat(value, 'g', -1, 32): an exponent from 1e6 on and below 1e-4."""
-    single = c_float(value).value
+    single = _float32(value)
     if isinf(single):
         return ".inf" if value > 0 else "-.inf"
-    digits = next(digits for digits in range(9) if c_float(float(f"{single:.{digits}e}")).value == single)
+    digits = next(digits for digits in range(9) if _float32(float(f"{single:.{digits}e}")) == single)
     shortest = f"{single:.{digits}e}"
     mantissa, _, power = shortest.partition("e")
     exponent = int(power)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Path
@@ -177,8 +178,9 @@ class _Tasks:
         places = upgraded | {place for place, _kind in defined}
         scopes = AllBut() if places - self._known else AllBut(self._known - places)
         seen = {id(at) for one in objects for at in (one.pair.before, one.pair.after)}
+        matters = cache(lambda data: any(look(data) for look in looks))  # most files are the same on both sides
         for tree, found in zip((self.trees.before, self.trees.after), out, strict=True):
-            for at in self.trees.manifests.every(tree, scopes, lambda data: any(look(data) for look in looks)):
+            for at in self.trees.manifests.every(tree, scopes, matters):
                 if id(at) not in seen:
                     found.setdefault(at.subject.scope, []).append(at)
         self._not_rendered(scopes)

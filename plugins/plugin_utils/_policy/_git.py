@@ -531,18 +531,24 @@ class GitTree:
     def __init__(self, repository: Repository, root: str) -> None:
         self.repository = repository
         self.root = root
+        self._listings: dict[str, Mapping[str, Entry]] = {}
 
     def entry(self, path: str) -> Entry | None:
         """The entry at `path`; "" is the top directory."""
-        found = Entry("", DIRECTORY, self.root)
-        for name in path.split("/") if path else ():
-            if found.mode != DIRECTORY:
-                return None
-            inner = self.repository.listing(found.oid).get(name)
-            if inner is None:
-                return None
-            found = inner
-        return Entry(path, found.mode, found.oid)
+        if not path:
+            return Entry("", DIRECTORY, self.root)
+        directory, _, name = path.rpartition("/")
+        if directory not in self._listings:
+            self._listings[directory] = self._listing(directory)
+        found = self._listings[directory].get(name)
+        return Entry(path, found.mode, found.oid) if found else None
+
+    def _listing(self, directory: str) -> Mapping[str, Entry]:
+        listing: Mapping[str, Entry] = self.repository.listing(self.root)
+        for name in directory.split("/") if directory else ():
+            found = listing.get(name)
+            listing = self.repository.listing(found.oid) if found and found.mode == DIRECTORY else {}
+        return listing
 
     def walk(self, under: str = "") -> Iterator[Entry]:
         """Every file, link and submodule below the directory `under`."""

@@ -296,11 +296,11 @@ class _Run:
             self._policy(policy, merge, self.crowd)
 
     def _crowd(self, policy: Policy, commits: list[Commit], tree: Files, repository: Repository) -> Crowd:
-        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _signatures
+        if policy.settings.identity.commits != "signed" and not any(commit.signature for commit in commits):
+            return crowd(self.request, commits, policy, None)
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _signatures  # dear
 
-        wants = policy.settings.identity.commits == "signed" or any(commit.signature for commit in commits)
-        has_keys = wants and (_signatures.has_keys(tree))
-        if not has_keys:
+        if not _signatures.has_keys(tree):
             return crowd(self.request, commits, policy, None)
         with repository.directory("keys") as home:
             signers = _signatures.Signers(tree, policy.people, home, self.now, self.deadline)

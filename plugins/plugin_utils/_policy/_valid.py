@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Path, Value, same
@@ -34,7 +34,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand 
 )
 
 #: The collection's variables as a JSON Schema, made from the roles' argument specs.
-SCHEMA = FilePath(__file__).resolve().parents[3] / "schemas" / "inventory.json"
+SCHEMA = os.path.join(os.path.realpath(__file__).rsplit(os.sep, 4)[0], "schemas", "inventory.json")
 
 #: Variables that cannot change on a live cluster, and what to do instead.
 IMMUTABLE = {
@@ -66,7 +66,7 @@ class Variables(NamedTuple):
     prefixes: tuple[str, ...]
 
 
-def variables(path: FilePath = SCHEMA) -> Variables:
+def variables(path: str | os.PathLike[str] = SCHEMA) -> Variables:
     """The collection's variables.
 
     Raises:
