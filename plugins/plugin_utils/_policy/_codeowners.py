@@ -2,10 +2,10 @@
 # Copyright: the weft.platform authors
 """CODEOWNERS files as GitHub reads them: who owns a path.
 
-Source of the rules: the page "About code owners" of GitHub's documentation.  The last line that matches a path says
-who owns it; a line without owners makes what it matches unowned.  Patterns are those of .gitignore, but `!`, `[ ]`
-and an escaped `#` do not work (GitHub wants the brackets of a name escaped), and `docs/*` does not reach into folders
-below docs.  A line that cannot be read is skipped, as on GitHub, and reported in `problems`.
+Source of the rules: the page "About code owners" of GitHub's documentation, and gitignore(5), to which it refers.  The
+last line that matches a path says who owns it; a line without owners makes what it matches unowned.  Patterns are those
+of .gitignore, but `!`, `[ ]` and an escaped `#` do not work (GitHub wants the brackets of a name escaped), and `docs/*`
+does not reach into folders below docs.  A line that cannot be read is skipped, as on GitHub; `problems` reports it.
 
 GitLab and Gitea read the same file otherwise (sections, regular expressions, `!`): their rules are not applied.
 """
@@ -39,6 +39,7 @@ _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,63}", re.ASCI
 
 
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
+_BRACES = re.compile(r"\{[^{}/]*,[^{}/]*\}")
 
 
 class CodeOwnersError(PolicyError):
@@ -126,7 +127,7 @@ class CodeOwners:
 
     file      its path
     lines     the lines that count, in order
-    problems  the lines that are skipped, each with the reason
+    problems  the lines that are skipped or surely mean something else than is written, each with the reason
     """
 
     def __init__(self, file: str, lines: Iterable[tuple[OwnerLine, _Pattern]], problems: Iterable[Problem]) -> None:
@@ -191,6 +192,10 @@ def parse(content: str | bytes, file: str = "CODEOWNERS") -> CodeOwners:
             rules.append(_rule(line, number))
         except ValueError as error:
             problems.append(Problem(Origin(file, number), f"{error}; the line is skipped"))
+            continue
+        if _BRACES.search(_ESCAPED.sub("", rules[-1][0].pattern)):
+            message = "{ } stands for no alternatives in CODEOWNERS: it means files with braces in their names"
+            problems.append(Problem(Origin(file, number), f"{message}; write a line for each"))
     return CodeOwners(file, rules, problems)
 
 
@@ -251,10 +256,6 @@ def _compile(pattern: str) -> _Pattern:
         raise ValueError(
             "[ ] does not work in CODEOWNERS; write a line for each character, or \\[ for the bracket itself"
         )
-    if "{" in bare or "}" in bare:
-        raise ValueError(
-            "{ } does not work in CODEOWNERS; write a line for each alternative, or \\{ for the brace itself"
-        )
     if "***" in bare:
         raise ValueError("*** is no wildcard")
     if any("\ud800" <= char <= "\udfff" for char in pattern):
@@ -303,67 +304,174 @@ class Written(NamedTuple):
     notes: tuple[str, ...]
 
 
+#: More selectors than one rule has: tells their areas apart.
+_MOST_SELECTORS = 1 << 20
+
+#: Owners as CODEOWNERS writes them; None is anyone.
+_Owners = tuple[str, ...] | None
+
+
+class _Part(NamedTuple):
+    """What one selector of a rule says of who may change the files that it means, and whose approval is wanted."""
+
+    allow: _Owners = ()
+    only: _Owners = None
+    never: _Owners = ()
+    approve: _Owners = ()
+    wants: bool = False
+
+
 class _Area(NamedTuple):
-    """Files that a rule allows to be changed, as rules and as CODEOWNERS write them, and by whom; () is anyone."""
+    """Files that a rule means, as rules and as CODEOWNERS write them; `hole`: what it leaves out of those."""
 
     item: str
     pattern: str
-    owners: tuple[str, ...]
+    part: _Part
+    number: int
+    hole: bool
+
+    @property
+    def tightens(self) -> bool:
+        """Whether fewer may own its files than by other rules alone."""
+        return self.hole or self.part._replace(allow=()) != _Part()
 
 
 def write(policy: Policy, organisation: str = "") -> Written:
     """The CODEOWNERS file of a policy, as far as paths go.
 
-    Rules that allow changes of files become lines: owners are those whose approvals a rule wants, else those whom it
-    allows.  Lines of wider patterns come first, and a narrower one repeats their owners, since in CODEOWNERS the last
-    match wins and in the policy any rule allows.  What looks at more than paths is left out and noted.
+    Rules about paths become lines: owners are those whose approvals rules want, else those who may change the files.
+    In CODEOWNERS the last match wins, in the policy all rules count: lines of wider patterns come first, those of rules
+    that tighten after those that allow, and each names the owners by all rules that surely mean its files.  What looks
+    at more than paths is left out and noted, and so is what the format cannot say.
 
     Args:
         policy: the rules.
         organisation: whose teams are meant where a team is written without one.
     """
     notes: list[str] = []
-    areas = [area for rule in policy.rules for area in _areas(rule, policy, organisation, notes)]
-    lines: dict[str, tuple[str, ...]] = {}
-    for area in sorted(areas, key=_narrowness):
-        wider = [other for other in areas if _covers(other.item, area.item)]
-        owners = dict.fromkeys(owner for other in (*wider, area) for owner in other.owners)
-        lines[area.pattern] = tuple(dict.fromkeys([*lines.get(area.pattern, ()), *owners]))
-        if owners and not all(other.owners for other in wider):
-            notes.append(f"{area.item}: that anyone may change it")
-    notes += _overlaps(areas, lines)
+    areas = [
+        area for number, rule in enumerate(policy.rules) for area in _areas(rule, number, policy, organisation, notes)
+    ]
+    lines: dict[str, _Owners] = {}
+    ordered = _in_order(areas)
+    for index, area in enumerate(ordered):
+        if area.pattern not in lines:
+            crossing = [one for one in ordered[:index] if one.tightens and _crosses(one.item, area.item)]
+            lines[area.pattern] = _owning(area, areas, crossing, notes)
+            notes += [f"{area.item}: that files which are not {one.item} may have more owners" for one in crossing]
+    notes += _overlaps(ordered, lines)
+    if any(pattern[-1] != "/" and pattern.rpartition("/")[2] != "*" for pattern in lines):
+        notes.append("that a pattern of files does not mean what is below a folder of such a name")
     notes = list(dict.fromkeys(notes))
     width = max((len(pattern) for pattern in lines), default=0)
     head = ["# Made from the rules in policy/; change those, not this file."]
     head += [f"# Not said here: {note}" for note in notes]
-    body = [f"{pattern:{width}} {' '.join(owners)}".rstrip() for pattern, owners in lines.items()]
+    body = [f"{pattern:{width}} {' '.join(owners or ())}".rstrip() for pattern, owners in lines.items()]
     return Written("\n".join([*head, *body]) + "\n", tuple(notes))
 
 
-def _areas(rule: Rule, policy: Policy, organisation: str, notes: list[str]) -> Iterator[_Area]:
-    if rule.allowed is None:
+def _areas(rule: Rule, number: int, policy: Policy, organisation: str, notes: list[str]) -> Iterator[_Area]:
+    name = _line_safe(rule.name)
+    part = _part(rule, policy, organisation, notes)
+    if part is None:
         return
-    who = rule.approvals.source if rule.approvals is not None else rule.allowed
-    owners = tuple(dict.fromkeys(_owners(who, policy, organisation, notes, frozenset())))
-    if not owners and _ANYONE not in who.names():
-        # a line without owners would let everybody in
-        notes.append(f"{_line_safe(rule.name)}: nobody whom it names is an owner")
-        return
-    for selector in rule.selectors:
-        if selector.file is None or selector != type(selector)(type=selector.type, file=selector.file):
-            notes.append(f"{_line_safe(rule.name)}: looks at more than paths")
+    for index, selector in enumerate(rule.selectors):
+        if selector.file is None or selector != type(selector)(file=selector.file):
+            notes.append(f"{name}: looks at more than paths")
             continue
-        if selector.file.negative:
-            notes.append(f"{_line_safe(rule.name)}: leaves out some of what it selects")
-        for item in selector.file.items:
-            if item.startswith("!"):
-                continue
-            plain = item.removeprefix("/") + ("**" if item.endswith("/") else "")
-            pattern = _as_pattern(plain)
-            if pattern is not None:
-                yield _Area(plain, pattern, owners)
-            else:
-                notes.append(f"{_line_safe(rule.name)}: {_line_safe(item)} is no pattern of CODEOWNERS")
+        yield from _selected(selector.file.items, part, number * _MOST_SELECTORS + index, name, notes)
+
+
+def _selected(items: Iterable[str], part: _Part, number: int, name: str, notes: list[str]) -> Iterator[_Area]:
+    """The areas of one selector: what it means, and the holes in that."""
+    plain = [item + ("**" if item.endswith("/") else "") for item in items]
+    holes = [item[1:].removeprefix("/") for item in plain if item.startswith("!")]
+    for item in [item.removeprefix("/") for item in plain if not item.startswith("!")] or ["**"]:
+        inside = [hole for hole in holes if _may_share(item, hole)]
+        patterns = [_as_pattern(one) for one in (item, *inside)]
+        if None in patterns:
+            notes.append(f"{name}: {_line_safe(', !'.join([item, *inside]))} is no pattern of CODEOWNERS")
+        elif not all(_covers(item, hole) for hole in inside):
+            notes.append(f"{name}: what {_line_safe(', !'.join([item, *inside]))} leaves out")
+            # nobody owns more by it, for some of it is not meant; and nobody else owns what is meant
+            yield _Area(item, patterns[0] or "", _Part(only=part.only, never=part.never), number, hole=False)
+        else:
+            for one, pattern in zip((item, *inside), patterns, strict=True):
+                yield _Area(one, pattern or "", part, number, hole=one is not item)
+
+
+def _part(rule: Rule, policy: Policy, organisation: str, notes: list[str]) -> _Part | None:
+    """What a rule says of owners; None where it says nothing."""
+    name = _line_safe(rule.name)
+
+    def owners(who: Who) -> _Owners:
+        found = _owners(who, policy, organisation, notes)
+        if not found and found is not None:
+            notes.append(f"{name}: nobody whom it names is an owner")
+        return found
+
+    if rule.owned is not None:
+        notes.append(f"{name}: asks CODEOWNERS itself")
+    allow = owners(rule.allowed) if rule.allowed is not None else ()
+    only = owners(rule.only) if rule.only is not None else None
+    never: _Owners = ()
+    if rule.deny is not None:
+        never = owners(rule.deny.to) if rule.deny.to is not None else None
+        notes.append(f"{name}: who may not change it")
+    approve: _Owners = ()
+    if rule.approvals is not None:
+        approve = owners(rule.approvals.source)
+        if rule.approvals.number > 1 or rule.approvals.unless is not None:
+            notes.append(f"{name}: how many approvals are wanted, and of whom none")
+    part = _Part(allow, only, never, approve, rule.approvals is not None)
+    return part if part != _Part() or rule.deny_unless is not None else None
+
+
+def _owning(area: _Area, areas: Sequence[_Area], crossing: Sequence[_Area], notes: list[str]) -> _Owners:
+    """The owners of an area: by all rules that surely mean its files, less what those say that mean some of them.
+
+    Args:
+        area: whose owners.
+        areas: all there are.
+        crossing: those that tighten for some of its files.
+        notes: gets what cannot be said.
+    """
+    meant = [other for other in areas if other is area or _covers(other.item, area.item)]
+    out = {other.number for other in meant if other.hole}
+    perhaps = {other.number for other in crossing if other.hole}
+    meant = [other for other in meant if other.number not in out]
+    parts = [other.part for other in meant]
+    sure = [other.part for other in meant if other.number not in perhaps]
+    fewer = [other.part for other in crossing if not other.hole]
+    wanted = [part.approve for part in parts if part.wants]
+    if len(set(wanted)) > 1:
+        notes.append(f"{area.item}: that approvals by several rules are wanted")
+    if wanted:
+        found = _any_of(part.approve for part in sure if part.wants)
+    else:
+        found = _each_of(
+            [_any_of(part.allow for part in sure)]
+            + [part.only for part in (*parts, *fewer)]
+            + [part.approve for part in fewer if part.wants]
+        )
+    never = _any_of(part.never for part in (*parts, *fewer))
+    if found is not None or never is None:
+        found = tuple(one for one in found or () if never is not None and one not in never)
+        if not found and not area.hole:
+            notes.append(f"{area.item}: that there is nobody who may own it")
+    return found
+
+
+def _any_of(owners: Iterable[_Owners]) -> _Owners:
+    """All of several; None where one of them is anyone."""
+    found = list(owners)
+    return None if None in found else tuple(dict.fromkeys(one for some in found for one in some or ()))
+
+
+def _each_of(owners: Iterable[_Owners]) -> _Owners:
+    """Who is in each of several; None where all of them are anyone."""
+    some = [one for one in owners if one is not None]
+    return tuple(one for one in some[0] if all(one in other for other in some)) if some else None
 
 
 def _line_safe(text: str) -> str:
@@ -372,7 +480,7 @@ def _line_safe(text: str) -> str:
 
 def _as_pattern(item: str) -> str | None:
     """A pattern of the rules as CODEOWNERS has it; None where it has no such pattern."""
-    if any(char in "[]{}\\#\t" or not char.isprintable() for char in item):
+    if "***" in item or any(char in "[]\\#\t" or not char.isprintable() for char in item):
         return None
     if item == "**":
         return "*"
@@ -380,24 +488,33 @@ def _as_pattern(item: str) -> str | None:
     return pattern.removesuffix("**") if pattern.endswith("/**") else pattern
 
 
-def _narrowness(area: _Area) -> tuple[bool, int, str]:
-    """Sorts areas so that none comes before one that covers it: single files last, deeper folders after higher ones."""
-    return not _is_wild(area.item), area.item.count("/"), area.pattern
+def _in_order(areas: Sequence[_Area]) -> list[_Area]:
+    """Areas so that none comes before one that covers it, and what tightens comes after what it only overlaps.
+
+    Deeper folders come after higher ones, single files last.
+    """
+    out = sorted(areas, key=lambda area: (area.item.count("/"), area.pattern))
+    for one in [area for area in out if area.tightens]:
+        out.sort(key=lambda area, one=one: _covers(one.item, area.item))  # type: ignore[misc]
+    return sorted(out, key=lambda area: not _is_wild(area.item))
 
 
 def _is_wild(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def _overlaps(areas: Sequence[_Area], lines: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _overlaps(ordered: Sequence[_Area], lines: Mapping[str, _Owners]) -> Iterator[str]:
     """What is lost where two patterns may mean the same files and neither covers the other: the last line counts."""
-    order = {pattern: index for index, pattern in enumerate(lines)}
-    wild = {area.pattern: area.item for area in areas if _is_wild(area.item)}
-    for first, second in combinations(sorted(wild, key=lambda pattern: order[pattern]), 2):
-        one, two = wild[first], wild[second]
-        if _covers(one, two) or not _may_share(one, two) or set(lines[first]) <= set(lines[second]):
-            continue
-        yield f"{one} and {two}: that files of both are those of the owners of {one} too"
+    for first, second in combinations(ordered, 2):
+        owners = lines[first.pattern]
+        if _crosses(first.item, second.item) and _each_of([owners, lines[second.pattern]]) != owners:
+            yield f"{first.item} and {second.item}: that files of both are those of the owners of {first.item} too"
+
+
+def _crosses(one: str, two: str) -> bool:
+    """Whether there may be files that both patterns mean, and either may mean others."""
+    wild = _is_wild(one) and _is_wild(two)
+    return wild and not _covers(one, two) and not _covers(two, one) and _may_share(one, two)
 
 
 def _may_share(one: str, two: str) -> bool:
@@ -418,18 +535,19 @@ def _covers(wide: str, narrow: str) -> bool:
     return wide.endswith("/**") and not any(char in "*?" for char in prefix) and narrow.startswith(prefix)
 
 
-def _owners(who: Who, policy: Policy, organisation: str, notes: list[str], seen: frozenset[str]) -> Iterator[str]:
+def _owners(who: Who, policy: Policy, organisation: str, notes: list[str]) -> _Owners:
     """The owners that a rule's people are, roles resolved."""
-    if who.how == "all" and len(who.of) > 1:
+    if who.how == "one":
+        return _any_of(_owner(who.name, policy, organisation, notes, frozenset()))
+    found = [_owners(one, policy, organisation, notes) for one in who.of]
+    if who.how == "any":
+        return _any_of(found)
+    if len(found) > 1:
         notes.append(f"{_line_safe(str(who))}: that all of them are wanted")
-    names = [who.name] if who.how == "one" else []
-    for one in who.of:
-        yield from _owners(one, policy, organisation, notes, seen)
-    for name in names:
-        yield from _owner(name, policy, organisation, notes, seen)
+    return _each_of(found) if found else ()
 
 
-def _owner(name: str, policy: Policy, organisation: str, notes: list[str], seen: frozenset[str]) -> Iterator[str]:
+def _owner(name: str, policy: Policy, organisation: str, notes: list[str], seen: frozenset[str]) -> Iterator[_Owners]:
     kind, colon, rest = name.partition(":")
     role = policy.roles.get(rest if kind == "role" else name)
     if role is not None:
@@ -438,6 +556,7 @@ def _owner(name: str, policy: Policy, organisation: str, notes: list[str], seen:
                 yield from _owner(member, policy, organisation, notes, seen | {role.name})
         return
     if name == _ANYONE:
+        yield None
         return
     team = rest if "/" in rest or not organisation else f"{organisation}/{rest}"
     owner, form = {
@@ -446,6 +565,6 @@ def _owner(name: str, policy: Policy, organisation: str, notes: list[str], seen:
         "email": (rest, _EMAIL),
     }.get(kind, ("", _USER))
     if colon and form.fullmatch(owner):
-        yield owner
+        yield (owner,)
     else:
         notes.append(f"{_line_safe(name)}: is no owner on GitHub{'; name the organisation' if kind == 'team' else ''}")

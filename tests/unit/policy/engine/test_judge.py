@@ -499,10 +499,10 @@ class TestRules:
 
         assert said({"README.md": "x"}) == [("CODEOWNERS:2 ! doe", False), ("CODEOWNERS:3 [ ] d", False)]
         # what the change breaks is told from what was there, and what it mends still counts for nothing here
-        assert said({"CODEOWNERS": "\n* @olga\n!docs @otto\n{a} @otto\n"}) == [
+        assert said({"CODEOWNERS": "\n* @olga\n!docs @otto\n{a,b} @otto\n"}) == [
             ("CODEOWNERS:3 ! doe", False),
             ("CODEOWNERS:3 [ ] d", False),
-            ("CODEOWNERS:4 { } d", True),
+            ("CODEOWNERS:4 { } s", True),
         ]
         assert len(said({"CODEOWNERS": None})) == 2
 
