@@ -9,7 +9,9 @@ Only `ssh-keygen` and `gpg` themselves decide; anything but a clean answer is no
 
 from __future__ import annotations
 
+import binascii
 import os
+import re
 import subprocess  # nosec: fixed commands, no shell
 import time
 from collections.abc import Mapping
@@ -27,6 +29,8 @@ _SSH, _GPG = b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE-----"
 
 #: What makes a principal in allowed_signers mean several people.
 _PATTERN = frozenset(",*?!")
+#: A line of allowed_signers (ssh-keygen(1)): principals, options, the key's type, the key.
+_LINE = re.compile(r'\s*("[^"]*"|[^\s#]\S*)\s(.*?)(?:sk-)?(?:ssh|ecdsa)-\S+\s+(\S+)', re.ASCII)
 
 #: Words of gpg's status output by which a signature is no good, whatever else it says (GnuPG's doc/DETAILS).
 _BAD = frozenset({"BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "KEYREVOKED", "KEYEXPIRED", "NO_PUBKEY"})
@@ -58,6 +62,7 @@ class Signers:
         self._logins = {address.lower(): login for login, addresses in people.items() for address in addresses}
         self._files: dict[str, bool] = {}
         self._fingerprints: dict[str, str] | None = None
+        self._told = False
 
     def who(self, commit: Commit) -> str:
         """Login of who signed a commit; "" when nobody whom the policy knows did.
@@ -76,8 +81,7 @@ class Signers:
         """A policy file as a file on disk; "" when the policy has none."""
         place = self.home / path.rpartition("/")[2]
         if path not in self._files:
-            entry = self.tree.entry(path)
-            self._files[path] = entry is not None and entry.mode.startswith("100")
+            self._files[path] = self.tree.entry(path) is not None
             if self._files[path]:
                 place.write_bytes(self.tree.read(path))
         return str(place) if self._files[path] else ""
@@ -107,6 +111,7 @@ class Signers:
         allowed = self._unpack(ALLOWED_SIGNERS)
         if not allowed:
             return ""
+        self._one_person_each()
         sig = self.home / "signature"
         sig.write_bytes(armor)
         # without a zone, which ssh-keygen takes since 9.1 only; _run sets it to UTC
@@ -124,6 +129,32 @@ class Signers:
             if self._run(command, payload)[0] == 0:
                 found.add(self._login(principal))
         return found.pop() if len(found) == 1 else ""
+
+    def _one_person_each(self) -> None:
+        """See that no key is several people's, for ssh-keygen tells of the first line only.
+
+        Raises:
+            IdentityError: one is.
+        """
+        if self._told:
+            return
+        owners: dict[bytes, str] = {}
+        text = self.tree.read(ALLOWED_SIGNERS).decode("utf-8", "replace")
+        for number, line in enumerate(text.split("\n"), start=1):
+            found = _LINE.match(line)
+            if found is None or "cert-authority" in found[2].lower():
+                continue  # whom an authority means is told by its certificates
+            try:
+                key = binascii.a2b_base64(found[3])
+            except ValueError:
+                continue
+            principals = found[1].strip('"')
+            login = self._login(principals) or principals
+            if owners.setdefault(key, login) != login:
+                raise IdentityError(
+                    f"{ALLOWED_SIGNERS}:{number}: the key of {principals} belongs to {owners[key]} already"
+                )
+        self._told = True
 
     def _login(self, principal: str) -> str:
         """The login that a principal means: by its address, or the principal itself where it is no address."""

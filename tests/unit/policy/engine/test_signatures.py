@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -270,3 +271,266 @@ class TestGpg:
         verdict = signing.judge(signing.commit("gpg", "olga"))
         assert not verdict.permitted and not verdict.judged
         assert "policy/keys/olga.asc: no OpenPGP keys" in verdict.findings[0].message
+
+
+def certified(keys: Keys, principals: str, *more: str) -> Path:
+    """A key made for this, with a certificate by olga's key for some principals."""
+    place = Path(tempfile.mkdtemp(dir=keys.home)) / "work"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place), where=keys.home)
+    named = ("-n", principals) if principals else ()
+    run("ssh-keygen", "-q", "-s", str(keys.home / "olga"), "-I", "id", *named, *more, f"{place}.pub", where=keys.home)
+    return place
+
+
+class TestSshCertificates:
+    """Lines with cert-authority (ssh-keygen(1), ALLOWED SIGNERS): a certificate names who has the key."""
+
+    @staticmethod
+    def people(tmp_path: Path, keys: Keys, line: str, key: Path, now: datetime | None = None) -> dict[str, str]:
+        signing = Signing(tmp_path / "r", keys, {"policy/allowed_signers": f"{line} {keys.ssh['olga']}\n"})
+        signing.write({"apps/a.txt": "x\n"})
+        signing.git("-c", "gpg.format=ssh", "-c", f"user.signingkey={key}", "commit", "-q", "-S", "-m", "work")
+        return people(signing.judge(signing.git("rev-parse", "HEAD"), now))
+
+    @pytest.mark.parametrize("line", ["* cert-authority", "mo* cert-authority", 'mona cert-authority,namespaces="git"'])
+    def test_a_certificate_names_its_holder(self, tmp_path: Path, keys: Keys, line: str) -> None:
+        found = self.people(tmp_path, keys, line, Path(f"{certified(keys, 'mona')}-cert.pub"))
+        assert found == {"mona": "forge"}  # who is behind it by the request already
+
+    @pytest.mark.parametrize(
+        ("line", "principals", "more"),
+        [
+            ("* cert-authority", "", ()),  # for nobody in particular
+            ("* cert-authority", "olga,mona", ()),
+            ("olga cert-authority", "mona", ()),
+            ("*", "mona", ()),  # no authority
+            ('* cert-authority,namespaces="file"', "mona", ()),
+            ("* cert-authority", "mona", ("-V", "20200101:20200201")),
+            ("* cert-authority", "mona", ("-h",)),  # of a host
+        ],
+    )
+    def test_another_certificate_is_nobodys(
+        self, tmp_path: Path, keys: Keys, line: str, principals: str, more: tuple[str, ...]
+    ) -> None:
+        found = self.people(tmp_path, keys, line, Path(f"{certified(keys, principals, *more)}-cert.pub"))
+        assert any("bears no signature" in login for login in found)
+
+    def test_the_authority_itself_is_nobody(self, tmp_path: Path, keys: Keys) -> None:
+        found = self.people(tmp_path, keys, "* cert-authority", keys.home / "olga")
+        assert any("bears no signature" in login for login in found)
+
+
+class TestMoreSsh:
+    def test_a_key_counts_from_its_start(self, tmp_path: Path, keys: Keys) -> None:
+        line = f'olga valid-after="20301231" {keys.ssh["olga"]}\n'
+        signing = Signing(tmp_path / "r", keys, {"policy/allowed_signers": line})
+        head = signing.commit("ssh", "olga")
+        assert refused(signing.judge(head, datetime(2030, 12, 30, 23, 59, tzinfo=UTC)))
+        assert signing.judge(head, datetime(2030, 12, 31, 0, 1, tzinfo=UTC)).permitted
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("olga", 'mona namespaces="git"'),
+            ("mona", "olga"),
+            ("olga", "olga,mona"),
+            ("olga@example.org", "mona"),
+            ('mona valid-before="20200101"', "olga"),
+        ],
+    )
+    def test_a_key_on_the_lines_of_two_people_is_an_error(
+        self, tmp_path: Path, keys: Keys, first: str, second: str
+    ) -> None:
+        lines = f"# one key\n{first} {keys.ssh['olga']}\n\n{second} {keys.ssh['olga']} again\n"
+        signing = Signing(tmp_path / "r", keys, {"policy/allowed_signers": lines})
+        verdict = signing.judge(signing.commit("ssh", "olga"))
+        assert not verdict.permitted and not verdict.judged
+        assert "policy/allowed_signers:4: the key of " in verdict.findings[0].message
+
+    def test_a_key_may_be_on_two_lines_of_one_person(self, tmp_path: Path, keys: Keys) -> None:
+        lines = f'olga {keys.ssh["olga"]}\n"olga@example.org" {keys.ssh["olga"]}\nmona {keys.ssh["mona"]}\n'
+        signing = Signing(tmp_path / "r", keys, {"policy/allowed_signers": lines})
+        assert people(signing.judge(signing.commit("ssh", "olga")))["olga"] == "signature"
+
+    @pytest.mark.parametrize("line", ['olga nonsense="x"', "olga,!olga", "!mona"])
+    def test_a_line_that_names_nobody_tells_of_none(self, tmp_path: Path, keys: Keys, line: str) -> None:
+        signing = Signing(tmp_path / "r", keys, {"policy/allowed_signers": f"{line} {keys.ssh['olga']}\n"})
+        assert refused(signing.judge(signing.commit("ssh", "olga")))
+
+    def test_a_key_that_a_list_of_openssh_takes_back_does_not_count(
+        self, tmp_path: Path, keys: Keys, ssh_key_file: dict[str, str]
+    ) -> None:
+        place = tmp_path / "revoked"
+        run("ssh-keygen", "-q", "-k", "-f", str(place), str(keys.home / "olga.pub"), where=tmp_path)
+        signing = Signing(tmp_path / "r", keys, ssh_key_file)
+        (signing.path / "policy/revoked_keys").write_bytes(place.read_bytes())
+        signing.git("add", "-A")
+        signing.git("commit", "-q", "-m", "taken back")
+        signing.base = signing.git("rev-parse", "HEAD")
+        assert refused(signing.judge(signing.commit("ssh", "olga")))
+
+    def test_nothing_counts_where_what_was_taken_back_cannot_be_read(
+        self, tmp_path: Path, keys: Keys, ssh_key_file: dict[str, str]
+    ) -> None:
+        signing = Signing(tmp_path / "r", keys, {**ssh_key_file, "policy/revoked_keys": "no keys\n"})
+        assert refused(signing.judge(signing.commit("ssh", "olga")))
+        signing = Signing(tmp_path / "q", keys, {**ssh_key_file, "policy/revoked_keys/olga": "no file\n"})
+        verdict = signing.judge(signing.commit("ssh", "olga"))
+        assert not verdict.permitted and not verdict.judged
+
+
+class Gpg:
+    """GPG with people's keys of several ages and kinds."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def gpg(self, *arguments: str, data: bytes = b"") -> str:
+        secret = ("--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", "")
+        return run("gpg", *secret, *arguments, where=self.home, data=data, GNUPGHOME=str(self.home))
+
+    def made(self, address: str, usage: str = "sign", ends: str = "never") -> str:
+        """The fingerprint of a new key."""
+        self.gpg("--quick-generate-key", address, "ed25519", usage, ends)
+        return self.fingerprints(address)[0]
+
+    def fingerprints(self, address: str) -> list[str]:
+        listed = self.gpg("--with-colons", "--list-keys", address)
+        return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")]
+
+    def public(self, address: str) -> str:
+        return self.gpg("--armor", "--export", address)
+
+    def detached(self, data: bytes, *keys: str, more: tuple[str, ...] = ()) -> str:
+        """One signature a key, in one armor."""
+        parts = []
+        for key in keys:
+            place = self.home / "signature"
+            self.gpg("-u", key, "--detach-sign", "-o", str(place), *more, data=data)
+            parts.append(place.read_bytes())
+        return self.armored(b"".join(parts))
+
+    @staticmethod
+    def armored(data: bytes) -> str:
+        begin, end = "-----BEGIN PGP SIGNATURE-----", "-----END PGP SIGNATURE-----"
+        return f"{begin}\n\n{base64.encodebytes(data).decode()}{end}\n"
+
+
+@pytest.fixture(scope="module")
+def gpg() -> Iterator[Gpg]:
+    """gpg's sockets want a short path."""
+    home = Path(tempfile.mkdtemp(prefix="weft"))
+    home.chmod(0o700)
+    yield Gpg(home)
+    run("gpgconf", "--kill", "gpg-agent", where=home, GNUPGHOME=str(home))
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def olga(gpg: Gpg) -> str:
+    """The fingerprint of olga's key."""
+    return gpg.made("olga@example.org")
+
+
+@pytest.fixture(scope="module")
+def other(gpg: Gpg) -> str:
+    """The fingerprint of a key that no policy names."""
+    return gpg.made("other@example.org")
+
+
+class TestMoreGpg:
+    """What gpg calls good only in part, and what Git's own tests make up (its t/t7510-signed-commit.sh)."""
+
+    @pytest.fixture
+    def signing(self, tmp_path: Path, gpg: Gpg, olga: str) -> Signing:
+        keys = Keys(gpg.home, {}, {}, {"olga": olga})
+        return Signing(tmp_path / "r", keys, {"policy/keys/olga.asc": gpg.public(olga)})
+
+    @staticmethod
+    def written(signing: Signing, text: str) -> str:
+        return signing.git("hash-object", "--literally", "-t", "commit", "-w", "--stdin", data=text.encode())
+
+    def signed(self, signing: Signing, sign: Callable[[bytes], str], header: str = "gpgsig") -> str:
+        """A commit with what `sign` makes of it in its header."""
+        signing.git("reset", "-q", "--hard", signing.base)
+        raw = signing.git("cat-file", "commit", signing.commit()) + "\n"
+        head, _, message = raw.partition("\n\n")
+        armor = sign(raw.encode()).strip().replace("\n", "\n ")
+        return self.written(signing, f"{head}\n{header} {armor}\n\n{message}")
+
+    def test_what_the_others_differ_from_is_good(self, signing: Signing, gpg: Gpg, olga: str) -> None:
+        head = self.signed(signing, lambda raw: gpg.detached(raw, olga))
+        assert people(signing.judge(head))["olga"] == "signature"
+
+    def test_a_key_counts_until_it_ends(self, tmp_path: Path, gpg: Gpg) -> None:
+        key = gpg.made("ends@example.org", ends="seconds=3600")
+        signing = Signing(
+            tmp_path / "r", Keys(gpg.home, {}, {}, {"olga": key}), {"policy/keys/olga.asc": gpg.public(key)}
+        )
+        head = signing.commit("gpg", "olga")
+        assert signing.judge(head).permitted
+        assert refused(signing.judge(head, datetime.now(UTC) + timedelta(hours=2)))
+
+    def test_a_key_that_was_revoked_does_not_count(self, tmp_path: Path, gpg: Gpg) -> None:
+        key = gpg.made("revoked@example.org")
+        revoked = (gpg.home / "openpgp-revocs.d" / f"{key}.rev").read_text().replace(":-----BEGIN", "-----BEGIN")
+        files = {"policy/keys/olga.asc": gpg.public(key) + revoked}
+        signing = Signing(tmp_path / "r", Keys(gpg.home, {}, {}, {"olga": key}), files)
+        assert refused(signing.judge(signing.commit("gpg", "olga")))
+
+    def test_a_subkey_is_its_keys_and_counts_until_it_ends(self, tmp_path: Path, gpg: Gpg) -> None:
+        key = gpg.made("sub@example.org", "cert")
+        gpg.gpg("--quick-add-key", key, "ed25519", "sign", "seconds=3600")
+        keys = Keys(gpg.home, {}, {}, {"olga": f"{gpg.fingerprints('sub@example.org')[1]}!"})
+        signing = Signing(tmp_path / "r", keys, {"policy/keys/olga.asc": gpg.public(key)})
+        head = signing.commit("gpg", "olga")
+        assert people(signing.judge(head))["olga"] == "signature"
+        assert refused(signing.judge(head, datetime.now(UTC) + timedelta(hours=2)))
+
+    def test_a_signature_counts_until_it_ends(self, signing: Signing, gpg: Gpg, olga: str) -> None:
+        ends = ("--default-sig-expire", "seconds=3600")
+        head = self.signed(signing, lambda raw: gpg.detached(raw, olga, more=ends))
+        assert signing.judge(head).permitted
+        assert refused(signing.judge(head, datetime.now(UTC) + timedelta(hours=2)))
+
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0)])
+    def test_two_signatures_are_nobodys(
+        self, signing: Signing, gpg: Gpg, olga: str, other: str, order: tuple[int, int]
+    ) -> None:
+        makers = [(olga, other)[index] for index in order]
+        assert refused(signing.judge(self.signed(signing, lambda raw: gpg.detached(raw, *makers))))
+
+    def test_a_signature_of_this_after_one_of_something_else_is_nobodys(
+        self, signing: Signing, gpg: Gpg, olga: str
+    ) -> None:
+        bad = gpg.detached(b"else", olga)
+        assert refused(signing.judge(self.signed(signing, lambda raw: bad + gpg.detached(raw, olga))))
+        assert refused(signing.judge(self.signed(signing, lambda raw: gpg.detached(raw, olga) + bad)))
+
+    def test_a_signed_message_is_no_signature_of_the_commit(self, signing: Signing, gpg: Gpg, olga: str) -> None:
+        def message(raw: bytes) -> str:
+            place = gpg.home / "message"
+            gpg.gpg("-u", olga, "--sign", "-o", str(place), data=b"else")
+            return gpg.armored(place.read_bytes())
+
+        assert refused(signing.judge(self.signed(signing, message)))
+        assert refused(signing.judge(self.signed(signing, lambda raw: gpg.gpg("-u", olga, "--clear-sign", data=raw))))
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("\ngpgsig ", "\nencoding x\ngpgsig "),  # what is signed has another header
+            ("\n\nwork", "\n\nwork\0more"),
+            ("\ngpgsig ", "\nmergetag "),  # the signature of a tag that was merged is none of the merge
+            ("\n\nwork", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n x\n\nwork"),
+        ],
+    )
+    def test_a_commit_with_something_put_in_is_nobodys(self, signing: Signing, old: str, new: str) -> None:
+        text = signing.git("cat-file", "commit", signing.commit("gpg", "olga")) + "\n"
+        assert refused(signing.judge(self.written(signing, text.replace(old, new, 1))))
+
+    def test_a_signature_for_the_other_hash_is_no_part_of_what_is_signed(self, signing: Signing) -> None:
+        # Git leaves every header that begins with gpgsig out of what it verifies (its commit.c)
+        text = signing.git("cat-file", "commit", signing.commit("gpg", "olga")) + "\n"
+        head = self.written(signing, text.replace("\ngpgsig ", "\ngpgsig-sha256 x\n y\ngpgsig ", 1))
+        assert people(signing.judge(head))["olga"] == "signature"
