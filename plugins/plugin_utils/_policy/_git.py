@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import stat
 import subprocess  # nosec: fixed commands, no shell
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,9 +42,11 @@ _WORDS = 8192
 #: Characters of a word that are looked for; no name in Kubernetes is longer.
 _NAME = 253
 
-#: What means something in an extended regular expression (POSIX).
 #: The trailer by which forges name further authors; a whole line, so that all who may be meant are found.
 _COAUTHOR = re.compile(rb"^co-authored-by:(.*)$", re.I | re.M)
+#: A mode in a tree: Git reads any number of zeros before it, and no more than 16 bits.
+_OCTAL = re.compile(rb"0*(?:1[0-7]{5}|[1-7][0-7]{4})")
+#: What means something in an extended regular expression (POSIX).
 _SPECIAL = re.compile(r"[\\.\[(){*+?|^$]")
 
 
@@ -780,9 +783,22 @@ def _parse_tree(oid: str, data: bytes, oid_bytes: int, under: str) -> dict[str, 
         name = raw.decode("utf-8", "surrogateescape")
         if name in ("", ".", "..") or "/" in name or name.lower() == ".git" or name in out:
             raise GitError(f"tree {oid} holds the impossible name {under + name!r} (see git fsck)")
-        out[name] = Entry(name, mode.decode("ascii", "replace").zfill(6), data[end + 1 : end + 1 + oid_bytes].hex())
+        known = _mode(mode)
+        if known is None:
+            raise GitError(f"tree {oid} holds {under + name!r} of the impossible mode {mode!r} (see git fsck)")
+        out[name] = Entry(name, known, data[end + 1 : end + 1 + oid_bytes].hex())
         at = end + 1 + oid_bytes
     return out
+
+
+def _mode(written: bytes) -> str | None:
+    """A mode as Git takes it (canon_mode in its object.h), however it is written; None for one of another type."""
+    if not _OCTAL.fullmatch(written):
+        return None
+    number = int(written, 8)
+    if stat.S_IFMT(number) == stat.S_IFREG:
+        return "100755" if number & stat.S_IXUSR else "100644"
+    return {stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK, 0o160000: SUBMODULE}.get(stat.S_IFMT(number))
 
 
 def _parse_commit(oid: str, data: bytes) -> Commit:

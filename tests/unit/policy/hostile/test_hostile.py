@@ -91,6 +91,43 @@ def test_path_traversal_in_a_tree_opens_nothing(tmp_path: Path, name: bytes) -> 
     assert not outcome.permitted
 
 
+#: A rule by which an object is told from a file that was not understood.
+PODS = {"policy/rules/pods.yml": b"rules:\n  - {name: pods, change: {file: '**'}, require: {pss: baseline}}\n"}
+
+
+def privileged(name: str = "p") -> bytes:
+    container = "{name: c, image: i, securityContext: {privileged: true}}"
+    return f"{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{containers: [{container}]}}}}\n".encode()
+
+
+@pytest.mark.parametrize("mode", [b"0100644", b"00100755", b"100664", b"100600", b"100777"])
+def test_a_file_is_one_however_its_mode_is_written(tmp_path: Path, mode: bytes) -> None:
+    outcome = judged(tmp_path, {"apps/p.yml": (mode, privileged())}, PODS)
+    assert not outcome.permitted and "must not set securityContext.privileged" in outcome.messages
+
+
+@pytest.mark.parametrize("mode", [b"040000", b"0040000", b"40755"])
+def test_a_folder_is_one_however_its_mode_is_written(tmp_path: Path, mode: bytes) -> None:
+    repository = Repository(tmp_path / "r.git")
+    files = nested({**POLICY, **PODS})
+    folder = bytes.fromhex(repository.tree({b"p.yml": privileged()}))
+    inner = bytes.fromhex(repository.put(b"tree", mode + b" hidden\0" + folder))
+    start = repository.commit(repository.tree(files))
+    raw = [
+        b"%s %s\0%s" % (kind, name, bytes.fromhex(oid))
+        for name, (kind, oid) in sorted((name, repository._entry(value)) for name, value in files.items())
+    ]
+    head = repository.commit(repository.put(b"tree", b"".join([b"40000 apps\0" + inner, *raw])), start)
+    outcome = repository.judge(start, head)
+    assert not outcome.permitted and outcome.places() == ["apps/hidden/p.yml"]
+
+
+@pytest.mark.parametrize("mode", [b"060000", b"010644", b"644", b"100644x", b"8", b"1100644", b"-100644", b"0o100644"])
+def test_a_mode_of_nothing_known_is_a_clear_error(tmp_path: Path, mode: bytes) -> None:
+    outcome = judged(tmp_path, {"apps/p.yml": (mode, privileged())}, PODS)
+    assert not outcome.permitted and "impossible mode" in outcome.messages
+
+
 def test_a_tree_in_a_wrong_place_does_not_become_the_policy(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "r.git")
     before = nested({**POLICY})
