@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Teams,
     Verdict,
 )
+
+_BEFORE_A_BRANCH = re.compile(r"^(refs/heads/|refs/remotes/[^/]+/|heads/|origin/)")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,7 +71,7 @@ def request_of(options: argparse.Namespace) -> Request:
     return Request(
         base=_reference.resolve(options.repository, options.base),
         head=head,
-        target=options.target or options.base.rpartition("/")[2],
+        target=options.target or _BEFORE_A_BRANCH.sub("", options.base),
         author=Person(options.author, tuple(options.team) if options.team else None),
         committers=tuple(Person(login) for login in options.committer),
         pushers=tuple(Person(login) for login in options.pusher),

@@ -16,7 +16,7 @@ def resolve(repository: str, name: str, environment: Mapping[str, str] | None = 
     """The full object id of the commit that a name stands for.
 
     Raises:
-        GitError: there is no such commit.
+        GitError: there is no such commit, or the name is that of a branch and of a tag as well.
     """
     if is_oid(name):
         return name
@@ -27,7 +27,8 @@ def resolve(repository: str, name: str, environment: Mapping[str, str] | None = 
     variables.setdefault("PATH", os.environ.get("PATH", os.defpath))
     variables |= {"LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
     variables |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", "HOME": "/"}
-    command = ["git", "-c", "safe.directory=*", "rev-parse", "--verify", "--quiet", "--end-of-options"]
+    settings = ("-c", "safe.directory=*", "-c", "core.warnAmbiguousRefs=true")
+    command = ["git", *settings, "rev-parse", "--verify", "--end-of-options"]
     try:
         done = subprocess.run(  # nosec
             [*command, f"{name}^{{commit}}"],
@@ -39,6 +40,9 @@ def resolve(repository: str, name: str, environment: Mapping[str, str] | None = 
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GitError(f"git cannot be run: {error}") from error
+    if b"warning: refname " in done.stderr:
+        # Git would take the tag, which others may be able to make than those who may push to the branch
+        raise GitError(f"{name!r} is the name of several references; say which: refs/heads/{name}, refs/tags/{name}")
     found = done.stdout.decode("ascii", "replace").strip()
     if done.returncode or not is_oid(found):
         raise GitError(f"{repository}: there is no commit {name!r}; fetch it first")

@@ -18,6 +18,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import 
     objects_directory,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Entry, GitError, Limits
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._reference import resolve
 
 Repo = Any  # the class is in conftest.py, which cannot be imported from
 
@@ -345,6 +346,40 @@ class TestPlaces:
     def test_no_repository(self, tmp_path: os.PathLike[str]) -> None:
         with pytest.raises(GitError, match="not a Git repository"):
             objects_directory(str(tmp_path))
+
+
+class TestNames:
+    def test_commits_have_names(self, repo: Repo) -> None:
+        old, new = repo.commit({"a": "1"}), repo.commit({"a": "2"}, branch="main")
+        repo.git("tag", "-a", "-m", "x", "v1", old)
+        for name in ("main", "refs/heads/main", "heads/main", new, new[:10]):
+            assert resolve(str(repo.path), name) == new
+        assert resolve(str(repo.path), "v1") == old
+        for name in ("nothing", "main:a", "-main", ""):
+            with pytest.raises(GitError):
+                resolve(str(repo.path), name)
+
+    def test_a_tag_does_not_stand_in_for_the_branch_of_its_name(self, repo: Repo) -> None:
+        """Git prefers the tag (gitrevisions(7)): who may make tags would choose the policy."""
+        old, new = repo.commit({"a": "1"}), repo.commit({"a": "2"}, branch="main")
+        repo.git("tag", "main", old)
+        repo.git("config", "core.warnAmbiguousRefs", "false")
+        with pytest.raises(GitError, match="refs/heads/main"):
+            resolve(str(repo.path), "main")
+        assert resolve(str(repo.path), "refs/heads/main") == new
+
+    def test_nothing_is_fetched_or_run_for_a_name(self, repo: Repo, tmp_path: os.PathLike[str]) -> None:
+        head = repo.commit({"a": "1"}, branch="main")
+        witness = os.path.join(tmp_path, "ran")
+        for key in ("core.fsmonitor", "core.sshCommand", "core.alternateRefsCommand"):
+            repo.git("config", key, f"touch {witness}")
+        repo.git("config", "remote.origin.url", f"ext::touch {witness}")
+        repo.git("config", "remote.origin.promisor", "true")
+        repo.git("config", "extensions.partialClone", "origin")
+        (repo.path / "objects" / head[:2] / head[2:]).unlink()
+        with pytest.raises(GitError):
+            resolve(str(repo.path), "main")
+        assert not os.path.exists(witness)
 
 
 def test_mentions(repo: Repo) -> None:
