@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError, Request, Teams
+
+if TYPE_CHECKING:
+    from urllib3.util.retry import Retry
 
 #: Name of the commit status that a branch protection requires.
 CONTEXT = "weft/policy"
@@ -23,8 +26,10 @@ PENDING, SUCCESS, FAILURE, BROKEN = "pending", "success", "failure", "error"
 #: Seconds that one call of a forge's API may take.
 TIMEOUT = 30
 
-#: How often a call is repeated that got no answer, or one of an overloaded server.
+#: How often a call that only asks is repeated when it got no answer, or one of an overloaded server.
 RETRIES = 2
+#: Answers after which it is: the server, or what stands before it, could not.
+_OVERLOADED = (502, 503, 504)
 
 
 class ForgeError(PolicyError):
@@ -126,6 +131,20 @@ def text_at(data: Any, *path: str) -> str:
             f"the forge's answer has no {'.'.join(path)}; is this the API of that forge, in a version known?"
         )
     return value
+
+
+def retry() -> Retry:
+    """How calls are repeated: those that only ask, after a second or two; a limit of calls is an error at once."""
+    # imported here, for a hook that asks no forge has no such library
+    from urllib3.util.retry import Retry
+
+    return Retry(
+        RETRIES,
+        backoff_factor=0.5,
+        status_forcelist=_OVERLOADED,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
 
 
 @contextmanager

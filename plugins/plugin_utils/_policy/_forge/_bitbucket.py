@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base import (
@@ -25,6 +26,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base
     Pull,
     Status,
     get,
+    retry,
     text_at,
     told,
 )
@@ -37,6 +39,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 )
 from atlassian.bitbucket.cloud import Cloud
 from atlassian.errors import ApiError
+from requests.adapters import HTTPAdapter
 
 _ERRORS = (ApiError, requests.RequestException, ValueError)
 _STATES = {PENDING: "INPROGRESS", SUCCESS: "SUCCESSFUL", FAILURE: "FAILED", BROKEN: "FAILED"}
@@ -52,7 +55,10 @@ class Bitbucket:
     def __init__(self, pull: Pull) -> None:
         self._pull = pull
         untyped: Any = Cloud  # the library has no types
-        self._api = untyped(url=pull.api, token=pull.token, timeout=TIMEOUT)
+        session = requests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry()))
+        self._api = untyped(url=pull.api, token=pull.token, timeout=TIMEOUT, session=session)
         self._repository = f"repositories/{pull.repository}"
         self._path = f"{self._repository}/pullrequests/{pull.number}"
 
@@ -61,7 +67,7 @@ class Bitbucket:
         with told(f"reading pull request {self._pull.repository} {self._pull.number}", *_ERRORS):
             pull = self._api.get(self._path)
             target = text_at(pull, "destination", "branch", "name")
-            base = self._api.get(f"{self._repository}/refs/branches/{target}")
+            base = self._api.get(f"{self._repository}/refs/branches/{quote(target)}")
             activity = list(self._pages(f"{self._path}/activity"))
             return Request(
                 base=text_at(base, "target", "hash"),

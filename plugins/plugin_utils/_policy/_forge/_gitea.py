@@ -19,6 +19,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base
     Pull,
     Status,
     get,
+    retry,
     text_at,
     told,
 )
@@ -29,6 +30,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Person,
     Request,
 )
+from requests.adapters import HTTPAdapter
 
 _PAGE = 50
 _MOST_PAGES = 1000
@@ -44,6 +46,8 @@ class Client:
         self._session = requests.Session()
         self._session.headers.update({"Authorization": f"token {token}", "Accept": "application/json"})
         self._session.trust_env = False  # a .netrc would replace the token
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry()))
 
     def call(self, method: str, path: str, data: Mapping[str, Any] | None = None, **query: Any) -> Any:
         """One call; None for an empty answer.
@@ -58,7 +62,12 @@ class Client:
             answer = self._session.request(method, url, json=data, params=query, timeout=TIMEOUT, allow_redirects=False)
         if answer.status_code == 404:
             raise NotThere(f"{method} {url}: there is no such thing, or the token may not see it")
-        if not answer.ok or answer.is_redirect:
+        if answer.is_redirect:
+            raise ForgeError(
+                f"{method} {url}: {answer.status_code}, it is at {answer.headers['location']} now; name it as it is "
+                "called there"
+            )
+        if not answer.ok:
             words = " ".join(answer.text.split())[:300]
             raise ForgeError(f"{method} {url}: {answer.status_code} {answer.reason}: {words}; what may the token do?")
         try:

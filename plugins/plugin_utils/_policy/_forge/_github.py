@@ -13,10 +13,11 @@ import github
 import requests
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base import (
     CONTEXT,
-    RETRIES,
     TIMEOUT,
     Pull,
     Status,
+    retry,
+    text_at,
     told,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
@@ -31,7 +32,8 @@ from github.NamedUser import NamedUser
 from github.PullRequest import PullRequest
 from github.Repository import Repository
 
-_ERRORS = (github.GithubException, requests.RequestException, AssertionError)
+#: PyGithub follows no redirect to another host: a RuntimeError.
+_ERRORS = (github.GithubException, requests.RequestException, AssertionError, RuntimeError)
 #: The account by which GitHub commits what people do in its pages; it signs those commits.
 _WEB = "web-flow"
 #: The account behind a job's own token, which may not ask who it is.
@@ -53,7 +55,7 @@ class GitHub:
             auth=github.Auth.Token(pull.token),
             timeout=TIMEOUT,
             per_page=100,
-            retry=RETRIES,
+            retry=retry(),
             # a verdict makes a dozen calls, far below what GitHub wants spread out
             seconds_between_requests=0,
             seconds_between_writes=0,
@@ -88,9 +90,12 @@ class GitHub:
 
     def _pushers(self, pull: PullRequest) -> list[str]:
         logins = [self._pull.pusher] if self._pull.pusher else []
-        # a fork may be out of this token's sight: the event named the last pusher
-        with suppress(github.GithubException):
+        try:
             logins += _activity(pull.head.repo, pull.head.ref)
+        except github.GithubException as error:
+            # only a fork may be out of this token's sight: the event named the last pusher
+            if error.status not in (403, 404) or pull.head.repo.full_name == self._repository.full_name:
+                raise
         return sorted({login.lower(): login for login in logins}.values())
 
     def status(self, head: str, status: Status) -> None:
@@ -123,7 +128,11 @@ class GitHub:
         except github.GithubException as error:
             if error.status not in (401, 403):
                 raise
-            return _ACTIONS
+        # an app's token, and so a job's own, is nobody's for this API; the other one tells
+        with suppress(github.GithubException):
+            _headers, data = self._api.requester.graphql_query("query { viewer { login } }", {})
+            return text_at(data, "data", "viewer", "login")
+        return _ACTIONS
 
     def members(self, team: str) -> Collection[str] | None:
         """Logins in the organisation's team with that slug (members of its child teams are members)."""

@@ -19,12 +19,12 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._forge._base
     CONTEXT,
     FAILURE,
     PENDING,
-    RETRIES,
     SUCCESS,
     TIMEOUT,
     Pull,
     Status,
     get,
+    retry,
     text_at,
     told,
 )
@@ -35,7 +35,6 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Request,
 )
 from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
 _ERRORS = (gitlab.GitlabError, requests.RequestException)
 _STATES = {PENDING: "running", SUCCESS: "success", FAILURE: "failed", BROKEN: "failed"}
@@ -52,9 +51,8 @@ class GitLab:
     def __init__(self, pull: Pull) -> None:
         self._pull = pull
         session = requests.Session()
-        again = Retry(RETRIES, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False)
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=again))
+            session.mount(scheme, HTTPAdapter(max_retries=retry()))
         self._api = gitlab.Gitlab(pull.api, private_token=pull.token, timeout=TIMEOUT, per_page=100, session=session)
         self._project = self._api.projects.get(pull.repository, lazy=True)
         self._merge = self._project.mergerequests.get(pull.number, lazy=True)
@@ -81,11 +79,18 @@ class GitLab:
         if not merge.get("source_project_id"):
             return sorted(logins)  # the fork is gone
         source = self._api.projects.get(merge["source_project_id"], lazy=True)
-        for event in source.events.list(action="pushed", iterator=True):
+        branch = merge.get("source_branch")
+        for event in source.events.list(action="pushed", sort="desc", iterator=True):
             data = event.attributes
             login = get(data, "author", "username") or data.get("author_username")
-            if get(data, "push_data", "ref") == merge.get("source_branch") and login:
+            ref = get(data, "push_data", "ref")
+            # a push of more than three branches at once is one event that names none of them
+            if get(data, "push_data", "ref_type") == "tag" or ref not in (None, branch):
+                continue
+            if login:
                 logins.add(str(login))
+            if ref == branch and get(data, "push_data", "action") == "created":
+                break  # what was before is about an older branch of that name
         return sorted(logins)
 
     def _approvals(self, versions: Sequence[Mapping[str, Any]]) -> Iterator[Approval]:
@@ -136,7 +141,7 @@ class GitLab:
                 self._project.commits.get(head, lazy=True).statuses.create(data)
             except gitlab.GitlabCreateError as error:
                 # GitLab refuses to set the state that a status has already
-                if error.response_code != 400 or "transition" not in str(error):
+                if error.response_code != 400 or f"from :{data['state']}" not in str(error):
                     raise
 
     def comment(self, body: str, marker: str, create: bool) -> None:

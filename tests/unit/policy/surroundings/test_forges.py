@@ -138,9 +138,36 @@ def test_github_more_commits_than_it_lists_is_an_error(github: Wire) -> None:
         open_pull(github, "github").request()
 
 
-def test_github_a_fork_out_of_sight_leaves_the_pusher_of_the_event(github: Wire) -> None:
-    github.answers["GET /repos/acme/site/activity"] = (403, {"message": "Resource not accessible"})
+@pytest.mark.parametrize("status", [403, 404])
+def test_github_a_fork_out_of_sight_leaves_the_pusher_of_the_event(github: Wire, status: int) -> None:
+    fork = {"url": f"{github.url}/repos/mona/site", "full_name": "mona/site"}
+    github.answers["GET /repos/acme/site/pulls/5"]["head"]["repo"] = fork
+    github.answers["GET /repos/mona/site/activity"] = (status, {"message": "Resource not accessible"})
     assert open_pull(github, "github", pusher="hubot").request().pushers == people("hubot")
+    github.answers["GET /repos/mona/site/activity"] = (500, {"message": "Server Error"})
+    with pytest.raises(ForgeError, match="500"):
+        open_pull(github, "github", pusher="hubot").request()
+
+
+def test_github_who_pushed_to_the_repository_itself_must_be_told(github: Wire) -> None:
+    github.answers["GET /repos/acme/site/activity"] = (403, {"message": "Resource not accessible"})
+    with pytest.raises(ForgeError, match=r"not accessible.*what it may do"):
+        open_pull(github, "github", pusher="hubot").request()
+
+
+def test_github_a_repository_that_was_renamed_is_followed_on_that_server_only(github: Wire) -> None:
+    github.answers["GET /repos/acme/old"] = (301, {}, {"Location": f"{github.url}/repos/acme/site"})
+    assert open_pull(github, "github", repository="acme/old").request().head == HEAD
+    github.answers["GET /repos/acme/old"] = (301, {}, {"Location": "http://localhost/repos/acme/site"})
+    with pytest.raises(ForgeError, match="redirected from host"):
+        open_pull(github, "github", repository="acme/old").request()
+
+
+def test_github_a_limit_of_calls_is_said(github: Wire) -> None:
+    words = {"message": "API rate limit exceeded for user ID 1."}
+    github.answers["GET /repos/acme/site/pulls/5"] = (403, words, {"Retry-After": "3600"})
+    with pytest.raises(ForgeError, match="rate limit exceeded"):
+        open_pull(github, "github").request()
 
 
 def test_github_activity_is_read_to_its_last_page(github: Wire) -> None:
@@ -197,10 +224,12 @@ def test_github_makes_no_comment_unless_asked(github_issue: Wire) -> None:
     assert github_issue.writes() == []
 
 
-@pytest.mark.parametrize("me", ["policy-bot", "github-actions[bot]"])
+@pytest.mark.parametrize("me", ["policy-bot", "github-actions[bot]", "our-app[bot]"])
 def test_github_writes_over_its_own_comment(github_issue: Wire, me: str) -> None:
     if me != "policy-bot":
         github_issue.answers["GET /user"] = (403, {"message": "Resource not accessible by integration"})
+    if me == "our-app[bot]":
+        github_issue.answers["POST /graphql"] = {"data": {"viewer": {"login": me}}}
     github_issue.answers["GET /repos/acme/site/issues/5/comments"].append(
         github_comment(github_issue, 3, me, f"{MARKER} old")
     )
@@ -208,7 +237,8 @@ def test_github_writes_over_its_own_comment(github_issue: Wire, me: str) -> None
     forge = open_pull(github_issue, "github")
     forge.comment(f"{MARKER} new", MARKER, create=True)
     forge.comment(f"{MARKER} old", MARKER, create=True)
-    assert [(call.method, call.body) for call in github_issue.writes()] == [("PATCH", {"body": f"{MARKER} new"})]
+    written = [(call.method, call.body) for call in github_issue.writes() if call.path != "/graphql"]
+    assert written == [("PATCH", {"body": f"{MARKER} new"})]
 
 
 def test_github_teams(github: Wire) -> None:
@@ -321,6 +351,27 @@ def test_gitlab_request_binds_each_approval_to_the_head_of_its_time(gitlab: Wire
     assert {call.headers["private-token"] for call in gitlab.calls} == {"s3cret"}
 
 
+def pushed(login: str, ref: str | None, action: str = "pushed", kind: str = "branch", count: int | None = None) -> Any:
+    data = {"ref": ref, "action": action, "ref_type": kind, "ref_count": count}
+    return {"author": gitlab_user(login), "action_name": "pushed to", "push_data": data}
+
+
+def test_gitlab_a_push_of_many_branches_names_none_and_counts_for_each(gitlab: Wire) -> None:
+    gitlab.answers[f"GET {API}/projects/13/events"] = [
+        pushed("kim", None, count=9),
+        pushed("hubot", "topic"),
+        pushed("tom", "topic", "created", "tag"),
+        pushed("ida", None, kind="tag", count=9),
+        pushed("eve", "other", "created"),
+        pushed("mona", "topic", "created"),
+        pushed("olga", None, count=4),  # the branch was not there yet
+        pushed("otto", "topic"),
+    ]
+    assert open_pull(gitlab, "gitlab", repository="12").request().pushers == people("hubot", "kim", "mona")
+    del gitlab.answers[f"GET {API}/projects/13/events"][5]
+    assert "olga" in {one.login for one in open_pull(gitlab, "gitlab", repository="12").request().pushers}
+
+
 def test_gitlab_an_address_of_two_accounts_is_nobodys(gitlab: Wire) -> None:
     gitlab.answers[f"GET {API}/users"] = [gitlab_user("mona"), gitlab_user("eve")]
     assert {one.author for one in open_pull(gitlab, "gitlab", repository="12").request().commits} == {None}
@@ -340,6 +391,8 @@ def test_gitlab_the_state_that_is_there_already_is_no_error(gitlab: Wire) -> Non
     gitlab.answers[path] = (400, {"message": "Cannot transition status via :run from :running"})
     forge = open_pull(gitlab, "gitlab", repository="12")
     forge.status(HEAD, Status(PENDING, "words"))
+    with pytest.raises(ForgeError, match="from :running"):
+        forge.status(HEAD, Status(FAILURE, "words"))
     gitlab.answers[path] = (403, {"message": "403 Forbidden"})
     with pytest.raises(ForgeError, match=r"setting the status of aaaaaaaaaaaa on 12: .*403"):
         forge.status(HEAD, Status(PENDING, "words"))
@@ -605,7 +658,7 @@ def test_gitea_teams(gitea: Wire) -> None:
 
 def test_gitea_follows_no_redirect_with_its_token(gitea: Wire) -> None:
     gitea.answers[f"GET {GT}/pulls/5"] = (302, None, {"Location": f"{gitea.url}/elsewhere"})
-    with pytest.raises(ForgeError, match="302"):
+    with pytest.raises(ForgeError, match=r"302, it is at .*/elsewhere now; name it as it is called there"):
         open_pull(gitea, "gitea", "/api/v1").request()
     assert gitea.made("GET", "/elsewhere") == []
 
@@ -622,6 +675,30 @@ def test_an_answer_that_is_none_of_a_forge_is_a_clear_error(wire: Wire, forge: s
         pull.comment("x", MARKER, True)
     with pytest.raises(ForgeError):
         pull.status(HEAD, Status(SUCCESS, "x"))
+
+
+@pytest.mark.parametrize("forge", ["github", "gitlab", "gitea", "bitbucket"])
+def test_a_server_that_could_not_is_asked_again_but_told_only_once(request: pytest.FixtureRequest, forge: str) -> None:
+    wire: Wire = request.getfixturevalue(forge)
+    path = {"gitea": f"{GT}/branches/main", "gitlab": f"{API}/projects/12/repository/branches/main"}.get(forge)
+    path = path or {"github": "/repos/acme/site/branches/main"}.get(forge) or f"{BB}/refs/branches/main"
+    good, answers = wire.answers[f"GET {path}"], [(502, {"message": "no"}), (503, {"message": "no"})]
+    wire.answers[f"GET {path}"] = lambda call: answers.pop() if answers else good
+    pull = open_pull(wire, forge, "/api/v1" if forge == "gitea" else "", "12" if forge == "gitlab" else "acme/site")
+    assert pull.request().base == BASE
+    assert len(wire.made("GET", path)) == 3
+    posts = {
+        "github": f"/repos/acme/site/statuses/{HEAD}",
+        "gitlab": f"{API}/projects/12/statuses/{HEAD}",
+        "gitea": f"{GT}/statuses/{HEAD}",
+        "bitbucket": f"{BB}/commit/{HEAD}/statuses/build",
+    }
+    commit = f"/repos/acme/site/commits/{HEAD}"
+    wire.answers[f"GET {commit}"] = {"sha": HEAD, "url": f"{wire.url}{commit}"}
+    wire.answers[f"POST {posts[forge]}"] = (502, {"message": "no"})
+    with pytest.raises(ForgeError):
+        pull.status(HEAD, Status(SUCCESS, "x"))
+    assert len(wire.writes()) == 1
 
 
 @pytest.mark.parametrize("forge", sorted(_forge.FORGES))
