@@ -21,6 +21,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Teams,
     Verdict,
 )
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import told
 
 _BEFORE_A_BRANCH = re.compile(r"^(refs/heads/|refs/remotes/[^/]+/|heads/|origin/)")
 
@@ -135,6 +136,6 @@ def main(arguments: Sequence[str]) -> int:
             with open(options.output, "w", encoding="utf-8") as file:
                 file.write(shown)
     except (PolicyError, OSError) as error:
-        sys.stderr.write(f"PROHIBITED: {error}\n")
+        sys.stderr.write(f"PROHIBITED: {told(error)}\n")
         return 2
     return 0 if verdict.permitted else 1 if verdict.judged else 2

@@ -372,13 +372,16 @@ def write(policy: Policy, organisation: str = "") -> Written:
 
 def _areas(rule: Rule, number: int, policy: Policy, organisation: str, notes: list[str]) -> Iterator[_Area]:
     name = _line_safe(rule.name)
-    part = _part(rule, policy, organisation, notes)
-    if part is None:
+    about = [one for one in rule.selectors if one.file is not None and one == type(one)(file=one.file)]
+    if len(about) < len(rule.selectors) and (rule.allowed is not None or rule.restricts):
+        notes.append(f"{name}: looks at more than paths")
+    if rule.owned is not None:
+        notes.append(f"{name}: asks CODEOWNERS itself")
+    part = _part(rule, policy, organisation, notes) if about else _Part()
+    if part == _Part():
         return
-    for index, selector in enumerate(rule.selectors):
-        if selector.file is None or selector != type(selector)(file=selector.file):
-            notes.append(f"{name}: looks at more than paths")
-            continue
+    for index, selector in enumerate(about):
+        assert selector.file is not None  # as chosen above
         yield from _selected(selector.file.items, part, number * _MOST_SELECTORS + index, name, notes)
 
 
@@ -400,8 +403,8 @@ def _selected(items: Iterable[str], part: _Part, number: int, name: str, notes: 
                 yield _Area(one, pattern or "", part, number, hole=one is not item)
 
 
-def _part(rule: Rule, policy: Policy, organisation: str, notes: list[str]) -> _Part | None:
-    """What a rule says of owners; None where it says nothing."""
+def _part(rule: Rule, policy: Policy, organisation: str, notes: list[str]) -> _Part:
+    """What a rule says of owners."""
     name = _line_safe(rule.name)
 
     def owners(who: Who) -> _Owners:
@@ -410,8 +413,6 @@ def _part(rule: Rule, policy: Policy, organisation: str, notes: list[str]) -> _P
             notes.append(f"{name}: nobody whom it names is an owner")
         return found
 
-    if rule.owned is not None:
-        notes.append(f"{name}: asks CODEOWNERS itself")
     allow = owners(rule.allowed) if rule.allowed is not None else ()
     only = owners(rule.only) if rule.only is not None else None
     never: _Owners = ()
@@ -423,8 +424,7 @@ def _part(rule: Rule, policy: Policy, organisation: str, notes: list[str]) -> _P
         approve = owners(rule.approvals.source)
         if rule.approvals.number > 1 or rule.approvals.unless is not None:
             notes.append(f"{name}: how many approvals are wanted, and of whom none")
-    part = _Part(allow, only, never, approve, rule.approvals is not None)
-    return part if part != _Part() or rule.deny_unless is not None else None
+    return _Part(allow, only, never, approve, rule.approvals is not None)
 
 
 def _owning(area: _Area, areas: Sequence[_Area], crossing: Sequence[_Area], notes: list[str]) -> _Owners:
@@ -567,4 +567,5 @@ def _owner(name: str, policy: Policy, organisation: str, notes: list[str], seen:
     if colon and form.fullmatch(owner):
         yield (owner,)
     else:
-        notes.append(f"{_line_safe(name)}: is no owner on GitHub{'; name the organisation' if kind == 'team' else ''}")
+        more = "; say whose team it is (--organisation NAME)" if kind == "team" else ""
+        notes.append(f"{_line_safe(name)}: is no owner on GitHub{more}")

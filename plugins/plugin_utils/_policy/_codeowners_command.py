@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners, _load, _reference
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError, Tree
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import told
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             sys.stdout.write(made)
     except (PolicyError, OSError) as error:
-        sys.stderr.write(f"{visible(str(error))}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return 2
     return 0
 

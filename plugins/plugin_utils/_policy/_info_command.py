@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _info, _reference, _teams
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError, Teams
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import told
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
             else:
                 found = _info.report(tree, teams)
     except PolicyError as error:
-        sys.stderr.write(f"{visible(str(error))}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return 2
     sys.stdout.write(json.dumps(found, indent=2, sort_keys=True) + "\n" if options.json else _info.as_text(found))
     return 0

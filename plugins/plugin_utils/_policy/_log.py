@@ -242,9 +242,9 @@ def _verify(options: argparse.Namespace) -> int:
     for line in [*found.notes, *found.problems]:
         print(text.visible(line))
     if found.problems:
-        print(f"NOT TO BE TRUSTED: {found.records} records, {len(found.problems)} problems")
+        print(f"NOT TO BE TRUSTED: {text.many(found.records, 'record')}, {text.many(len(found.problems), 'problem')}")
         return 1
-    print(f"ok: {found.records} records, the last is {found.last}")
+    print(f"ok: {text.many(found.records, 'record')}, the last is {found.last}")
     return 0
 
 

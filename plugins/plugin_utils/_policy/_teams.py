@@ -34,7 +34,9 @@ def load(path: str | os.PathLike[str]) -> FileTeams:
     """
     try:
         documents = _yaml.read_file(os.fspath(path))
-    except (_yaml.YamlError, OSError) as error:
+    except OSError as error:
+        raise IdentityError(f"{path}: teams cannot be read: {error.strerror}") from error
+    except _yaml.YamlError as error:
         raise IdentityError(f"teams cannot be read: {error}") from error
     value = documents[0].value if documents else None
     teams = value.get("teams") if isinstance(value, dict) else None

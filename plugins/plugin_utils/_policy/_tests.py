@@ -48,7 +48,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._people impo
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._permit import Permit
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._teams import FileTeams
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import as_json, visible
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import as_json, many, told, visible
 
 _HEAD, _OLDER = "0" * 40, "1" * 40
 _KEYS = {"name", "change", "by", "committers", "pushers", "teams", "approvals", "now", "expect"}
@@ -291,7 +291,7 @@ def _as_text(outcomes: Sequence[Outcome]) -> str:
     for one in outcomes:
         mark = "ok    " if one.passed else "FAILED"
         lines.append(f"{mark} {visible(one.name)}" + ("" if one.passed else f": {visible(one.why)}"))
-    lines.append(f"{len(outcomes)} tests, {_failed(outcomes)} failed")
+    lines.append(f"{many(len(outcomes), 'test')}, {_failed(outcomes)} failed")
     return "\n".join(lines) + "\n"
 
 
@@ -340,7 +340,7 @@ def main(arguments: Sequence[str]) -> int:
         with Repository(options.repository, commit) as repository:
             outcomes = run_all(repository.tree(commit), datetime.now(UTC), options.run)
     except PolicyError as error:
-        sys.stderr.write(f"{visible(str(error))}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return 2
     sys.stdout.write(FORMS[options.format](outcomes))
     return 1 if _failed(outcomes) else 0

@@ -33,6 +33,17 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(_escape, text)
 
 
+def told(error: Exception) -> str:
+    """What an error says, each of several problems in a line of its own."""
+    problems = getattr(error, "problems", ())
+    return "\n".join(visible(str(one)) for one in problems) or visible(str(error))
+
+
+def many(count: int, word: str) -> str:
+    """So many of something: "1 record", "2 records"."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def _escape(match: re.Match[str]) -> str:
     char = match.group()
     code = ord(char)

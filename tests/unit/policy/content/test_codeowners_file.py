@@ -131,6 +131,11 @@ def test_a_line_that_cannot_be_read_is_skipped_and_said(line: str) -> None:
     assert parsed.owners("a.md") == ("@before",)
 
 
+def test_whom_a_rule_names_that_is_not_about_paths_does_not_matter() -> None:
+    made = written("- {name: x, change: {file: a, field: b}, only: 'team:nobody'}\n", organisation="")
+    assert made.notes == ("x: looks at more than paths",)
+
+
 def test_braces_are_plain_and_alternatives_are_said_to_be_none() -> None:
     parsed = _codeowners.parse("* @before\n*.{js,ts} @x\n")
     assert (parsed.owners("a.js"), parsed.owners("a.{js,ts}")) == (("@before",), ("@x",))

@@ -368,6 +368,26 @@ class TestNames:
             resolve(str(repo.path), "main")
         assert resolve(str(repo.path), "refs/heads/main") == new
 
+    def test_a_name_that_is_not_there_is_said_with_how_to_go_on(
+        self, repo: Repo, new_repo: Callable[..., Repo], tmp_path: os.PathLike[str]
+    ) -> None:
+        def said(place: object, name: str) -> str:
+            with pytest.raises(GitError) as caught:
+                resolve(str(place), name)
+            return str(caught.value)
+
+        repo.commit({"a": "1"}, branch="main")
+        repo.git("update-ref", "refs/remotes/origin/release", "main")
+        assert said(repo.path, "mian").endswith("there is no commit 'mian'; do you mean 'main'?")
+        assert said(repo.path, "release").endswith("do you mean 'origin/release'?")
+        names = said(repo.path, "zzz").partition("name one that is there: ")[2].split(", ")
+        assert sorted(names) == ["main", "origin/release"]
+        assert "nothing is committed yet" in said(new_repo("empty.git").path, "HEAD")
+        plain = os.path.join(tmp_path, "plain")
+        os.mkdir(plain)
+        assert "not a Git repository" in said(plain, "main")
+        assert "no such directory" in said(os.path.join(tmp_path, "nowhere"), "main")
+
     def test_nothing_is_fetched_or_run_for_a_name(self, repo: Repo, tmp_path: os.PathLike[str]) -> None:
         head = repo.commit({"a": "1"}, branch="main")
         witness = os.path.join(tmp_path, "ran")

@@ -8,7 +8,9 @@ import re
 import unicodedata
 
 import pytest
+from ansible_collections.weft.platform.plugins.module_utils._change import Origin
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _text as text
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Problem, RulesError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,3 +136,13 @@ def test_cut(given_text: str, length: int) -> None:
     shown = text.cut(given_text, length)
     assert len(shown) <= length
     assert shown == given_text or "..." in shown
+
+
+def test_each_problem_of_a_policy_is_a_line() -> None:
+    problems = [Problem(Origin("policy/a.yml", 1), "one"), Problem(Origin("policy/b\n.yml", 2), "two")]
+    assert text.told(RulesError(problems)) == "policy/a.yml:1: one\npolicy/b\\n.yml:2: two"
+    assert text.told(ValueError("a\nb")) == "a\\nb"
+
+
+def test_so_many_of_something() -> None:
+    assert [text.many(count, "record") for count in (0, 1, 2)] == ["0 records", "1 record", "2 records"]
