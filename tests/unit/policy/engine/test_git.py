@@ -331,6 +331,70 @@ class TestHardening:
         assert os.listdir(place) == []
 
 
+def repacked(repo: Repo, *settings: str) -> None:
+    repo.git(*settings, "repack", "-q", "-a", "-d", "-f", "--depth=50", "--window=50")
+    assert repo.git("count-objects").startswith("0 objects")
+
+
+def lent(repo: Repo) -> None:
+    """Objects at two removes, by objects/info/alternates (gitrepository-layout(5))."""
+    for name in ("middle", "far"):
+        os.makedirs(repo.path / name / "objects" / "info")
+    (repo.path / "objects").rename(repo.path / "far" / "objects" / "real")
+    (repo.path / "objects" / "info").mkdir(parents=True)
+    (repo.path / "objects" / "info" / "alternates").write_text(f"# a comment\n{repo.path}/middle/objects\n")
+    (repo.path / "middle/objects/info/alternates").write_text("../../far/objects/real\n")
+
+
+class TestStores:
+    """Objects are the same however they are stored (gitformat-pack(5))."""
+
+    @pytest.mark.parametrize(
+        "store",
+        [
+            lambda repo: repacked(repo, "-c", "repack.useDeltaBaseOffset=true"),
+            lambda repo: repacked(repo, "-c", "repack.useDeltaBaseOffset=false"),
+            lambda repo: repacked(repo, "-c", "pack.packSizeLimit=1m", "-c", "repack.writeBitmaps=true"),
+            lambda repo: (repo.git("repack", "-q", "-d"), repo.git("multi-pack-index", "write")),
+            lambda repo: repo.git("commit-graph", "write", "--reachable"),
+            lambda repo: repo.git("pack-refs", "--all"),
+            lent,
+        ],
+        ids=["offsets", "names", "bitmaps", "index-of-packs", "graph", "packed-refs", "lent"],
+    )
+    def test_what_is_read_does_not_depend_on_it(self, repo: Repo, store: Callable[[Repo], object]) -> None:
+        lines = "".join(f"line {number}\n" for number in range(2000))
+        base = repo.commit({"a": lines, "d/b": "1"}, branch="main")
+        head, files = base, {}
+        for number in range(8):  # each a small difference, which packs keep as deltas of deltas
+            files = {"a": lines.replace(f"line {number}\n", f"other {number}\n"), "d/b": str(number)}
+            head = repo.commit(files, head, branch="work")
+        store(repo)
+        with Repository(repo.path, base) as repository:
+            merge = merged(repository, base, head)
+            assert [one.path for one in repository.changed(merge)] == ["a", "d/b"]
+            assert {path: merge.after.read(path).decode() for path in files} == files
+            assert merge.before.read("a").decode() == lines
+
+    def test_a_graph_of_commits_that_lies_is_not_seen(self, repo: Repo) -> None:
+        """A commit-graph says parents and trees of commits: it is a cache, and here nothing is taken from it."""
+        base = repo.commit({"a": "1"}, branch="main")
+        middle = repo.commit({"a": "2"}, base)
+        head = repo.commit({"a": "3", "b": "1"}, middle, branch="work")
+        repo.git("commit-graph", "write", "--reachable")
+        graph = repo.path / "objects" / "info" / "commit-graph"
+        raw = graph.read_bytes()
+        # a commit's tree is followed by the place of its parent among all commits (gitformat-commit-graph(5))
+        tree = bytes.fromhex(repo.git("rev-parse", f"{head}^{{tree}}"))
+        order = sorted([base, middle, head])
+        place = raw.index(tree + order.index(middle).to_bytes(4, "big")) + len(tree)
+        graph.chmod(0o600)
+        graph.write_bytes(raw[:place] + order.index(base).to_bytes(4, "big") + raw[place + 4 :])
+        assert repo.git("rev-list", head, f"^{base}").split() == [head]  # Git itself believes it
+        with Repository(repo.path, base) as repository:
+            assert [one.oid for one in repository.commits(base, head)[0]] == [head, middle]
+
+
 class TestPlaces:
     def test_bare_with_a_work_tree_and_linked_work_trees(self, repo: Repo, tmp_path: os.PathLike[str]) -> None:
         repo.commit({"a": "1"}, branch="main")
