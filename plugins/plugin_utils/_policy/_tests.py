@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -38,6 +38,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Approval,
     Entry,
     Finding,
+    IdentityError,
     Person,
     PolicyError,
     Request,
@@ -120,12 +121,27 @@ def _approval(test: Mapping[str, Value], value: Value) -> Approval:
     return Approval(Person(parts["login"]), _OLDER if parts.get("stale") else _HEAD)
 
 
+class _TestTeams(FileTeams):
+    """The teams of a test: one of which it says nothing is told apart from one that a forge does not have."""
+
+    def members(self, team: str) -> Collection[str]:
+        """Logins in a team.
+
+        Raises:
+            IdentityError: the test does not say.
+        """
+        found = super().members(team)
+        if found is None:
+            raise IdentityError(f"the test does not say who is in team {team}; add it to its teams")
+        return found
+
+
 def _teams_of(test: Mapping[str, Value]) -> FileTeams:
     teams = test.get("teams") or {}
     well = isinstance(teams, dict) and all(isinstance(logins, list) for logins in teams.values())
     if not well or not all(isinstance(login, str) for logins in teams.values() for login in logins):
         raise PolicyError(f"test {test.get('name')!r}: teams are mappings of names to lists of logins")
-    return FileTeams({str(name): logins for name, logins in teams.items()})
+    return _TestTeams({str(name): logins for name, logins in teams.items()})
 
 
 def _now(test: Mapping[str, Value], otherwise: datetime) -> datetime:

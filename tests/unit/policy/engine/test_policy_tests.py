@@ -323,3 +323,9 @@ def test_outcomes_in_junit(named: list[str], capsys: pytest.CaptureFixture[str])
     (failure,) = cases["docs <&> may [not]"]
     assert failure.tag == "failure" and "it is frozen" in str(failure.get("message"))
     assert list(cases["a * b"]) == []
+
+
+def test_a_team_of_which_a_test_says_nothing_is_told_so(repo: Any) -> None:
+    change = {"file": "inventories/prod/group_vars/cluster.yml", "variable": VERSION, "before": "1", "after": "2"}
+    (one,) = outcomes(repo, {"change": change, "teams": {"shop": ["mona"]}})
+    assert not one.passed and "the test does not say who is in team platform; add it to its teams" in one.why
