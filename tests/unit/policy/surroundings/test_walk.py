@@ -42,7 +42,7 @@ def test_what_the_page_says_is_permitted_is(walked: tuple[Path, list[str]]) -> N
 
 def test_the_log_verifies_and_replays(walked: tuple[Path, list[str]]) -> None:
     said = walked[1][6]
-    assert "ok: 1 records" in said and "the same" in said, said
+    assert "ok: 1 record" in said and "the same" in said, said
 
 
 def test_the_action_judges_as_the_command_does(walked: tuple[Path, list[str]], tmp_path: Path) -> None:
