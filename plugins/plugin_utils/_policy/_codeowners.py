@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin
@@ -304,6 +303,8 @@ class Written(NamedTuple):
     notes: tuple[str, ...]
 
 
+#: How many of many patterns a note names.
+_FEW = 3
 #: More selectors than one rule has: tells their areas apart.
 _MOST_SELECTORS = 1 << 20
 
@@ -354,11 +355,16 @@ def write(policy: Policy, organisation: str = "") -> Written:
     ]
     lines: dict[str, _Owners] = {}
     ordered = _in_order(areas)
-    for index, area in enumerate(ordered):
+    tight: list[_Area] = []
+    for area in ordered:
         if area.pattern not in lines:
-            crossing = [one for one in ordered[:index] if one.tightens and _crosses(one.item, area.item)]
+            crossing = [one for one in tight if _crosses(one.item, area.item)]
             lines[area.pattern] = _owning(area, areas, crossing, notes)
-            notes += [f"{area.item}: that files which are not {one.item} may have more owners" for one in crossing]
+            if crossing:
+                some = _some([one.item for one in crossing])
+                notes.append(f"{area.item}: that files which are not {some} may have more owners")
+        if area.tightens:
+            tight.append(area)
     notes += _overlaps(ordered, lines)
     if any(pattern[-1] != "/" and pattern.rpartition("/")[2] != "*" for pattern in lines):
         notes.append("that a pattern of files does not mean what is below a folder of such a name")
@@ -505,10 +511,21 @@ def _is_wild(text: str) -> bool:
 
 def _overlaps(ordered: Sequence[_Area], lines: Mapping[str, _Owners]) -> Iterator[str]:
     """What is lost where two patterns may mean the same files and neither covers the other: the last line counts."""
-    for first, second in combinations(ordered, 2):
+    for index, first in enumerate(ordered):
         owners = lines[first.pattern]
-        if _crosses(first.item, second.item) and _each_of([owners, lines[second.pattern]]) != owners:
-            yield f"{first.item} and {second.item}: that files of both are those of the owners of {first.item} too"
+        later = [
+            second.item
+            for second in ordered[index + 1 :]
+            if _crosses(first.item, second.item) and _each_of([owners, lines[second.pattern]]) != owners
+        ]
+        if later:
+            yield f"{first.item} and {_some(later)}: that files of both are those of the owners of {first.item} too"
+
+
+def _some(items: Iterable[str]) -> str:
+    """A few of many."""
+    found = list(dict.fromkeys(items))
+    return ", ".join(found[:_FEW]) + (f" and {len(found) - _FEW} more" if len(found) > _FEW else "")
 
 
 def _crosses(one: str, two: str) -> bool:
@@ -519,10 +536,16 @@ def _crosses(one: str, two: str) -> bool:
 
 def _may_share(one: str, two: str) -> bool:
     """Whether there may be a path that both patterns mean; they surely share none where their plain ends differ."""
-    ends = [re.split(r"[*?]+", item) for item in (one, two)]
-    (head, tail), (other_head, other_tail) = ((parts[0], parts[-1]) for parts in ends)
+    (head, tail), (other_head, other_tail) = _ends(one), _ends(two)
     heads = head.startswith(other_head) or other_head.startswith(head)
     return heads and (tail.endswith(other_tail) or other_tail.endswith(tail))
+
+
+@functools.lru_cache(maxsize=4096)
+def _ends(item: str) -> tuple[str, str]:
+    """What stands before the first wildcard of a pattern, and after the last one."""
+    parts = re.split(r"[*?]+", item)
+    return parts[0], parts[-1]
 
 
 def _covers(wide: str, narrow: str) -> bool:
@@ -530,9 +553,12 @@ def _covers(wide: str, narrow: str) -> bool:
     if wide in (narrow, "**"):
         return True
     if not _is_wild(narrow):
-        return PathGlob(wide).matches(narrow)
+        return _glob(wide).matches(narrow)
     prefix = wide.removesuffix("**")
-    return wide.endswith("/**") and not any(char in "*?" for char in prefix) and narrow.startswith(prefix)
+    return wide.endswith("/**") and narrow.startswith(prefix) and not _is_wild(prefix)
+
+
+_glob = functools.lru_cache(maxsize=4096)(PathGlob)
 
 
 def _owners(who: Who, policy: Policy, organisation: str, notes: list[str]) -> _Owners:

@@ -452,6 +452,14 @@ def test_what_is_written_owns_what_the_rules_say(rules: list[tuple[str, list[tup
         assert found == said or not found or made.notes
 
 
+def test_notes_stay_few_where_many_patterns_cross() -> None:
+    folders = "\n".join(f"- {{name: f{n}, change: {{file: 'a{n}/**'}}, only: 'user:u{n % 7}'}}" for n in range(40))
+    kinds = "\n".join(f"- {{name: k{n}, change: {{file: '**/*.k{n}'}}, only: 'user:u{n % 5}'}}" for n in range(40))
+    made = written(f"{folders}\n{kinds}")
+    assert len(made.notes) <= 2 * 80 + 1
+    assert max(map(len, made.notes)) < 200
+
+
 SEGMENT = st.text(alphabet="ab*?", min_size=1, max_size=5)
 NAME = st.text(alphabet="ab", min_size=1, max_size=5)
 
