@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import subprocess  # nosec: fixed command, no shell
 from collections.abc import Mapping
@@ -39,6 +38,8 @@ def resolve(repository: str, name: str, environment: Mapping[str, str] | None = 
 
 def _missing(repository: str, name: str, environment: Mapping[str, str] | None) -> str:
     """Why there is no commit of a name, and how to go on."""
+    import difflib  # only where something is wrong
+
     listed = _git(repository, environment, "for-each-ref", "--format=%(refname:short)", "--sort=-committerdate")
     if b"not a git repository" in listed.stderr:
         return "not a Git repository; name the repository's directory (--repository DIR)"
