@@ -311,6 +311,10 @@ class _Open:
         self.merges: list[tuple[int, Node]] = []
         self.twice: list[tuple[Any, Node, Node]] = []
 
+    @property
+    def wants_key(self) -> bool:
+        return self.node.kind == "mapping" and self.key is None
+
 
 class _Reader:
     """Builds nodes out of libyaml's events, without recursion on the text's depth."""
@@ -430,6 +434,8 @@ class _Reader:
     def _complete(self, node: Node, anchor: str | None) -> Node | None:
         if anchor:
             self.anchors[anchor] = node
+        if node.scalar is _MERGE and not (self.stack and self.stack[-1].wants_key):
+            node = self._not_merged(node)
         if not self.stack:
             return node
         parent = self.stack[-1]
@@ -445,6 +451,12 @@ class _Reader:
             self._entry(parent, parent.key, node)
             parent.key = None
         return None
+
+    def _not_merged(self, node: Node) -> Node:
+        """`<<` where it is no key: text to Go, and nothing to PyYAML."""
+        if self.flavour == "ansible":
+            raise self._error(node, "<< is for keys; write it in quotes")
+        return Node("scalar", node.line, node.column, "<<")
 
     def _key(self, node: Node) -> Node:
         if node.kind != "scalar" or node.tag:

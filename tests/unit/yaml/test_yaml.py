@@ -85,6 +85,11 @@ def test_mapping_is_what_each_reader_makes_of_it(text: str, ansible: Any, k8s: A
     assert value(text, "k8s") == k8s
 
 
+@pytest.mark.parametrize("text", ["a: <<", "a: !!merge <<", "? &m <<\n: {}\na: *m"])
+def test_a_merge_that_is_no_key_is_text_to_go(text: str) -> None:
+    assert value(text, "k8s") == {"a": "<<"}
+
+
 def test_local_tags() -> None:
     text = "a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\nb: !unsafe '{{ x }}'\nc: !unsafe {d: [1]}\n"
     found = value(text)
@@ -112,6 +117,8 @@ def test_local_tags() -> None:
         ("a: !!int x", "ansible", 1, 4, "'x'"),
         ("a: !!bool x", "ansible", 1, 4, "not a boolean"),
         ("<<: 3", "ansible", 1, 5, "<< wants"),
+        ("a: <<", "ansible", 1, 4, "<< is for keys"),
+        ("- <<", "ansible", 1, 3, "<< is for keys"),
         ("null: 1", "k8s", 1, 1, "cannot be a key"),
         ("9223372036854775808: 1", "k8s", 1, 1, "cannot be a key"),
         ("a: .inf", "k8s", 1, 4, "JSON"),
