@@ -4,8 +4,8 @@
 
 Every set of policies is moved below a prefix of its own (see _rego_text), so sets do not see each other, and one
 program made of all runs asks for everything at once.  What a policy may call is pinned in a file of capabilities that
-came with the collection: nothing that reaches the network or this machine, and nothing that gives another answer when
-a verdict is replayed (time.now_ns, rand.intn, uuid.rfc4122).
+came with the collection: nothing that reaches the network, and nothing that gives another answer when a verdict is
+replayed (the time, chance, and what is held against the time: certificates and tokens).
 
 A set that does not compile, or that ends the evaluation, is taken out, and the rest is asked again: one broken rule
 denies by itself and does not take the others with it.
@@ -32,19 +32,39 @@ FORBIDDEN = {
     "http.send": "reaches the network",
     "net.lookup_ip_addr": "reaches the network",
     "opa.runtime": "reads the environment of the process",
-    "rand.intn": "gives another answer when a verdict is replayed",
-    "time.now_ns": "gives another answer when a verdict is replayed",
-    "uuid.rfc4122": "gives another answer when a verdict is replayed",
+    **dict.fromkeys(
+        (
+            "crypto.x509.parse_and_verify_certificates",
+            "crypto.x509.parse_and_verify_certificates_with_options",
+            "io.jwt.decode_verify",
+            "io.jwt.encode_sign",
+            "io.jwt.encode_sign_raw",
+            "rand.intn",
+            "time.now_ns",
+            "uuid.rfc4122",
+        ),
+        "gives another answer when a verdict is replayed",
+    ),
 }
-#: What Gatekeeper has and opa does not.
-_EXTERNAL = {"external_data": "asks providers over the network"}
+#: What Gatekeeper or conftest have and opa does not.
+_EXTERNAL = {
+    "external_data": "asks providers over the network",
+    **dict.fromkeys(("parse_config", "parse_config_file", "parse_combined_config_files"), "is conftest's own"),
+}
 
 _CAPABILITIES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schemas", "opa-capabilities.json.z")
+#: "Local" is a time zone to opa: it must not be this machine's.
+_ENVIRONMENT = {"TZ": "UTC"}
 _BOUNDS = _process.Bounds(memory=4 * 1024**3, file=128 * 1024**2)
 _ROOT = "weft"
 _DRIVER = "weft_driver"
 _PLACE = re.compile(r"(?:^|/)s([0-9]+)/m([0-9]+)\.rego$")
+#: The line of a program in Go that died which says why; what follows is for its authors.
+_DIED = re.compile(r"^(fatal error|panic|runtime): .*$", re.MULTILINE)
 _UNDEFINED = re.compile(r"undefined function ([\w.]+)", re.ASCII)
+#: A file and a package as opa calls them in its messages.
+_OWN_PLACE = re.compile(r"\bbundle/s([0-9]+)/m([0-9]+)\.rego")
+_PREFIX = re.compile(rf"\b{_ROOT}([./])s[0-9]+\1|[./]{_ROOT}[./]s[0-9]+\b")
 #: A line of opa's own error text: FILE:ROW: CODE: MESSAGE.
 _TEXT_PLACE = re.compile(r"s([0-9]+)/m([0-9]+)\.rego:([0-9]+): *(.*)")
 
@@ -158,7 +178,7 @@ def _ask_once(question: Question, texts: Mapping[int, list[Moved]], deadline: fl
             _write(question, texts, folder)
             command = [opa, "eval", "--bundle", "bundle", "--input", "input.json", "--format", "json"]
             command += ["--capabilities", "capabilities.json", "--show-builtin-errors", f"data.{_DRIVER}.answers"]
-            done = _process.run(command, folder, deadline, _BOUNDS)
+            done = _process.run(command, folder, deadline, _BOUNDS, _ENVIRONMENT)
     except _process.ProcessError as error:
         raise ContentError(str(error)) from error
     except (OSError, ValueError, RecursionError, zlib.error) as error:
@@ -169,8 +189,10 @@ def _ask_once(question: Question, texts: Mapping[int, list[Moved]], deadline: fl
             raise ValueError("it has no result")
     except (ValueError, RecursionError) as error:
         said = done.errors.decode("utf-8", "replace").strip()
+        died = _DIED.search(said)
         killed = f"it was stopped by signal {-done.code}" if done.code < 0 else str(error)
-        raise ContentError(f"opa: its answer cannot be read: {said[-500:] or killed}") from error
+        what = died[0][:500] if died else said[-500:] or killed
+        raise ContentError(f"opa: its answer cannot be read: {what}") from error
     return result
 
 
@@ -184,16 +206,18 @@ def _write(question: Question, texts: Mapping[int, list[Moved]], folder: str) ->
     sets: dict[str, Any] = {}
     for number, modules in texts.items():
         os.makedirs(os.path.join(bundle, f"s{number}"))
-        sets[f"s{number}"] = question.policies[number].data
+        sets[f"s{number}"] = _as_go(question.policies[number].data)
         for place, module in enumerate(modules):
             name = f"s{number}/m{place}.rego"
             versions[f"/{name}"] = 0 if question.policies[number].modules[place].version == "v0" else 1
             _save(os.path.join(bundle, name), module.text)
     _save(os.path.join(bundle, "driver.rego"), _driver(question, texts))
     _save_json(os.path.join(bundle, ".manifest"), {"rego_version": 1, "file_rego_versions": versions, "roots": [""]})
-    _save_json(os.path.join(bundle, "data.json"), {_ROOT: sets, f"{_ROOT}_inventory": list(question.inventories)})
+    inventories = [_as_go(inventory) for inventory in question.inventories]
+    _save_json(os.path.join(bundle, "data.json"), {_ROOT: sets, f"{_ROOT}_inventory": inventories})
     runs = {str(number): [list(places) for places in run.inputs] for number, run in enumerate(question.runs)}
-    _save_json(os.path.join(folder, "input.json"), {"runs": runs, "documents": list(question.documents)})
+    documents = [_as_go(document) for document in question.documents]
+    _save_json(os.path.join(folder, "input.json"), {"runs": runs, "documents": documents})
     with open(_CAPABILITIES, "rb") as packed:
         _save(os.path.join(folder, "capabilities.json"), zlib.decompress(packed.read()).decode("ascii"))
 
@@ -206,6 +230,15 @@ def _save(path: str, text: str) -> None:
 def _save_json(path: str, value: Any) -> None:
     # NaN is no JSON: a document that holds one must not be passed as something else
     _save(path, json.dumps(value, allow_nan=False))
+
+
+def _as_go(value: Any) -> Any:
+    """A value with its whole numbers as Go writes them in JSON, 1 and not 1.0: to sprintf("%d") they differ."""
+    if isinstance(value, dict):
+        return {key: _as_go(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_go(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else value
 
 
 def _driver(question: Question, texts: Mapping[int, list[Moved]]) -> str:
@@ -259,10 +292,10 @@ def _blamed(question: Question, error: Mapping[str, Any]) -> list[tuple[int, str
         found = _set_of(question, place)
         if found is not None:
             number, module, row = found
-            return [(number, f"{module}:{row}: {_message(error)}")]
+            return [(number, f"{module}:{row}: {_message(question, error)}")]
         run = _run_of(question, place)
         if run is not None:
-            return [(question.runs[run].policies, _message(error))]
+            return [(question.runs[run].policies, _message(question, error))]
     # errors in loading are one text for all
     out: list[tuple[int, str]] = []
     for number_text, place_text, row_text, message in _TEXT_PLACE.findall(str(error.get("message", ""))):
@@ -289,13 +322,17 @@ def _run_of(question: Question, place: Any) -> int | None:
     return number if 0 <= number < len(question.runs) else None
 
 
-def _message(error: Mapping[str, Any]) -> str:
-    return _hinted(f"{error.get('code', 'error')}: {error.get('message', '')}"[:500])
+def _message(question: Question, error: Mapping[str, Any]) -> str:
+    def named(match: re.Match[str]) -> str:
+        return question.policies[int(match[1])].modules[int(match[2])].name
+
+    said = _OWN_PLACE.sub(named, f"{error.get('code', 'error')}: {error.get('message', '')}")
+    return _hinted(said[:500])
 
 
 def _hinted(message: str) -> str:
     """opa's own message, without the prefix of sets, and with the way out where it is a matter of versions."""
-    message = re.sub(rf"\b{_ROOT}\.s[0-9]+\.", "", message)
+    message = _PREFIX.sub("", message)
     if "keyword is required" in message or "`if`" in message:
         return f"{message}; is it Rego v0? then say `version: v0`"
     called = _UNDEFINED.search(message)

@@ -27,6 +27,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import quoted
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import INFO, WARN, Finding, Job
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._opa import (
@@ -55,6 +56,11 @@ _DENY = re.compile(r"(deny|violation)(_[a-zA-Z0-9]+)*", re.ASCII)
 _WARN = re.compile(r"warn(_[a-zA-Z0-9]+)*", re.ASCII)
 #: What is taken off a rule's name before exceptions are compared: each once, in this order, as conftest does.
 _PREFIX = re.compile(r"(violation_)?(deny_)?(warn_)?", re.ASCII)
+#: Words that YAML 1.1 takes for true or false and YAML 1.2 for text.
+_EITHER = frozenset(
+    form for word in ("y", "yes", "on", "n", "no", "off") for form in (word, word.title(), word.upper())
+)
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEYS = ("files", "packages", "data", "version", "builtin_errors")
 _PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 
@@ -191,11 +197,15 @@ def _data(job: Job, paths: Sequence[str]) -> dict[str, Any]:
     """What the files of data say, together.
 
     Raises:
-        Broken: one cannot be read, is no object, or says again what another says.
+        Broken: one cannot be read, is no object, says again what another says, or is something else to opa.
     """
     out: dict[str, Any] = {}
     for path in paths:
-        for value in read_yaml(job, path):
+        values = read_yaml(job, path)
+        if len(values) > 1:
+            raise Broken(f"{path}: data must be one document: opa reads the first alone")
+        _same_to_opa(job, path)
+        for value in values:
             if not isinstance(value, dict):
                 raise Broken(f"{path}: data must be an object: its keys are what follows `data.`")
             twice = [str(key) for key in value if key in out]
@@ -203,6 +213,17 @@ def _data(job: Job, paths: Sequence[str]) -> dict[str, Any]:
                 raise Broken(f"{path}: {quoted(twice)} is in the data already")
             out.update(value)
     return out
+
+
+def _same_to_opa(job: Job, path: str) -> None:
+    """
+    Raises:
+        Broken: a word in it is true or false to most readers of YAML and text to opa's of data.
+    """
+    for event in yaml.parse(read_text(job, path), Loader=_LOADER):
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value in _EITHER:
+            line = event.start_mark.line + 1 if event.start_mark is not None else 1
+            raise Broken(f"{path}:{line}: {event.value} is text to opa and not to others; write true, false or quotes")
 
 
 def _names(modules: Sequence[Moved]) -> dict[tuple[str, ...], set[str]]:

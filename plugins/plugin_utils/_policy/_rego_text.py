@@ -27,7 +27,15 @@ _TOKEN = re.compile(
     re.VERBOSE | re.ASCII | re.DOTALL,
 )
 _STRINGS = frozenset({"string", "raw"})
+#: What a rule's name never follows: `import data.lib as deny`, `some deny, warn in input.list`.
+_NOT_BEFORE_RULES = frozenset({"as", "some", ","})
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
+#: A call whose answer holds paths, and what it becomes so that they are without the prefix, whose length it wants.
+_CHAIN = ["rego", ".", "metadata", ".", "chain", "(", ")"]
+_CHAIN_BELOW = (
+    "[weft_one | weft_link := rego.metadata.chain()[_]; weft_one := object.union("
+    'weft_link, {{"path": array.slice(weft_link.path, {}, count(weft_link.path))}})]'
+)
 #: The text of a template string up to the next expression or its end.
 _TEMPLATE = {
     '"': re.compile(r'(?:[^"\\{\n]|\\.)*(?P<end>["{])?', re.DOTALL),
@@ -81,18 +89,28 @@ def move(source: str, prefix: tuple[str, ...]) -> Moved:
         depth += (token.text in _OPEN) - (token.text in _CLOSE and token.kind != "resume")
         if token.kind != "name" or _is_field(tokens, index):
             continue
-        if not depth:
+        if not depth and not _is_variable(tokens, index):
             rules.add(token.text)
         if token.text == "data":
             data.add(_path(tokens, index)[1:])
             pieces += [source[done : token.end], below]
             done = token.end
+        elif [one.text for one in tokens[index : index + len(_CHAIN)]] == _CHAIN:
+            end = tokens[index + len(_CHAIN) - 1].end
+            lines = "\n" * source.count("\n", token.start, end)
+            pieces += [source[done : token.start], _CHAIN_BELOW.format(len(prefix)), lines]
+            done = end
     return Moved("".join([*pieces, source[done:]]), package, frozenset(rules), frozenset(data))
 
 
 def _is_field(tokens: list[_Token], index: int) -> bool:
     """Whether a name is the field of what stands before it: `input.data`."""
     return index > 0 and tokens[index - 1].text == "."
+
+
+def _is_variable(tokens: list[_Token], index: int) -> bool:
+    """Whether a name is brought in by what stands before it, and so is no rule's."""
+    return tokens[index - 1].text in _NOT_BEFORE_RULES and not _is_field(tokens, index - 1)
 
 
 def _path(tokens: list[_Token], index: int) -> tuple[str, ...]:

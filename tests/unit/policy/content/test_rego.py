@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,6 +192,9 @@ def test_data_that_is_somewhere_is_seen(body: str) -> None:
         "x := input.deny",
         'x := "deny"  # deny',
         'x if { warn_me := $"{input.kind} is {1}"; warn_me != "" }',
+        "x if some deny in input.list",
+        "x if some deny, warn in input.list",
+        "import data.main as deny\nx := 1",
     ],
 )
 def test_a_name_that_is_no_rule_checks_nothing(source: str) -> None:
@@ -205,6 +209,8 @@ def test_a_name_that_is_no_rule_checks_nothing(source: str) -> None:
         'x := $"{input.kind} {1}"\ndeny contains x if true',
         "x := {\n  1,\n}\n\n\tdeny contains y if y := input.kind",
         'default deny := ["Pod"]',
+        'x if input.some deny contains "no" if true',
+        'x if input.as deny contains "no" if true',
     ],
 )
 def test_a_rule_is_found_wherever_it_stands(source: str) -> None:
@@ -217,12 +223,78 @@ def test_a_rule_is_found_wherever_it_stands(source: str) -> None:
     [
         ("http.send({})", "it may not be called here: it reaches the network"),
         ("time.now_ns()", "it may not be called here: it gives another answer when a verdict is replayed"),
+        *(
+            (f"{call}({values})", "it may not be called here: it gives another answer when a verdict is replayed")
+            for call, values in (
+                ("io.jwt.decode_verify", '"a.b.c", {"secret": "s"}'),
+                ("io.jwt.encode_sign", "{}, {}, {}"),
+                ("crypto.x509.parse_and_verify_certificates", '""'),
+            )
+        ),
+        ('parse_config("yaml", "a: 1")', "it may not be called here: it is conftest's own"),
         ("mine(1)", "name the file that has it in the rule as well"),
     ],
 )
 def test_why_a_function_is_not_there(call: str, reason: str) -> None:
     (only,) = judged(f'{V1}deny contains "no" if {call}')
     assert only.message.endswith(reason)
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_paths_in_the_metadata_of_rules_are_those_of_the_file(version: str) -> None:
+    source = """# METADATA
+# title: the package
+package main
+import rego.v1
+# METADATA
+# title: the rule
+deny contains msg if {
+  some link in rego.metadata.chain()
+  msg := sprintf("%s: %s", [link.annotations.title, concat(".", link.path)])
+}
+"""
+    assert said(judged(source, version=version)) == [
+        (CONTENT, PROHIBIT, "the package: main"),
+        (CONTENT, PROHIBIT, "the rule: main.deny"),
+    ]
+
+
+def test_whole_numbers_are_whole_wherever_they_come_from() -> None:
+    policy = {
+        "policy/a.rego": f'{V1}deny contains sprintf("%d %d %v", [input.spec.x, data.two, input.spec.z]) if true',
+        "policy/d.yaml": "two: 2e3",
+    }
+    found = object_at({**POD, "spec": {"x": 1.0, "z": 1.5}})
+    params = {"files": "policy/a.rego", "data": "policy/d.yaml"}
+    ((only,),) = _rego.check([job("rego", params, [found], policy=policy)])
+    assert only.message == "1 2000 1.5"
+
+
+def test_the_time_zone_of_this_machine_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What opa takes for "Local" is what it is told in TZ, else the machine's own."""
+    told = tmp_path / "opa"
+    told.write_text('#!/bin/sh\nprintf \'{"errors": [{"message": "TZ is %s"}]}\' "$TZ"\n', encoding="ascii")
+    told.chmod(0o755)
+    monkeypatch.setenv("WEFT_OPA", str(told))
+    with pytest.raises(ContentError, match="TZ is UTC"):
+        judged(f'{V1}deny contains "x" if true')
+
+
+def test_of_an_opa_that_dies_only_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    died = tmp_path / "opa"
+    trace = "\n".join(f"at {number}" for number in range(500))
+    died.write_text(f"#!/bin/sh\ncat >&2 <<'END'\nhello\nfatal error: out of memory\n{trace}\nEND\n", encoding="ascii")
+    died.chmod(0o755)
+    monkeypatch.setenv("WEFT_OPA", str(died))
+    with pytest.raises(ContentError, match=r"read: fatal error: out of memory$"):
+        judged(f'{V1}deny contains "x" if true')
+
+
+def test_a_conflict_is_told_with_the_names_of_files_and_rules() -> None:
+    (only,) = judged(f'{V1}deny := "a" if true\ndeny := "b" if true')
+    assert only.kind == ERROR
+    assert '"a" at policy/a.rego:2' in only.message
+    assert "rule data.main.deny" in only.message
 
 
 def test_version_0_of_the_language() -> None:
@@ -406,6 +478,9 @@ def test_parameters(params: Any, count: int) -> None:
         ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "[1]"}, "data must be an object"),
         ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "a: 1\na: 2"}, "is there already"),
         ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "a: ["}, "is not YAML"),
+        ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "a: 1\n---\nb: 2"}, "must be one document"),
+        ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "a: 1\nb: no"}, "d.yaml:2: no is text to"),
+        ({"policy/a.rego": V1 + "deny contains 1 if true", "policy/d.yaml": "On: 1"}, "d.yaml:1: On is text to"),
         ({"policy/a.rego": V1 + "deny contains 1 if true"}, "policy/d.yaml: cannot be read"),
         ({"policy/a.rego": b"package main\n\xff", "policy/d.yaml": "a: 1"}, "is not UTF-8"),
     ],
@@ -414,6 +489,13 @@ def test_files_that_cannot_be_used(files: dict[str, Any], message: str) -> None:
     params = {"files": "policy/a.rego", "data": "policy/d.yaml"}
     (found,) = _rego.check([job("rego", params, [object_at(POD)], policy=files)])
     assert [(one.kind, message in one.message) for one in found] == [(ERROR, True)]
+
+
+def test_words_in_quotes_are_data() -> None:
+    policy = {"policy/a.rego": f"{V1}deny contains data.a if data.b", "policy/d.yaml": "a: 'no'\nb: true"}
+    params = {"files": "policy/a.rego", "data": "policy/d.yaml"}
+    (found,) = _rego.check([job("rego", params, [object_at(POD)], policy=policy)])
+    assert said(found) == [(CONTENT, PROHIBIT, "no")]
 
 
 def test_no_objects_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
