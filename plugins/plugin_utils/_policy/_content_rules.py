@@ -378,6 +378,7 @@ class _Tasks:
             version=self._version(side, environment),
             deadline=self.trees.deadline,
             limits=self.trees.limits,
+            cluster_scoped=self.policy.settings.cluster_scoped,
         )
 
     def _policy_file(self, path: str) -> bytes:

@@ -51,6 +51,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_plan i
     unknown_data,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rego_text import RegoError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import CLUSTER_SCOPED
 
 if TYPE_CHECKING:
     from ansible_collections.weft.platform.plugins.plugin_utils._policy import _gatekeeper_cel
@@ -520,21 +521,35 @@ def glob(pattern: str, text: str) -> bool:
     return text.startswith(inner) if pattern.endswith("*") else text == pattern
 
 
-def matches(match: Mapping[str, Any], obj: Mapping[str, Any], namespace: Mapping[str, Any] | None, source: str) -> bool:
+def matches(
+    match: Mapping[str, Any],
+    obj: Mapping[str, Any],
+    namespace: Mapping[str, Any] | None,
+    source: str,
+    cluster_scoped: frozenset[str] = frozenset(),
+) -> bool:
     """Whether a constraint's `match` selects an object.
+
+    One that names no namespace and may yet come into one is both of the cluster and of any namespace.
 
     Args:
         match: spec.match.
         obj: the object.
         namespace: its Namespace, None where that is not known or there is none.
         source: "Original" or "Generated".
+        cluster_scoped: kinds that are in no namespace, besides those of Kubernetes itself.
 
     Raises:
         _NoNamespace: `match` asks for the labels of a namespace that is not known.
     """
+    group, _version, kind = _group_version_kind(obj)
+    may_be_inside = not _is_cluster_scoped(group, kind, cluster_scoped)
+    if not may_be_inside:
+        # the API server takes a namespace away from these, so it must not keep a constraint from them either
+        obj, namespace = {**obj, "metadata": {**metadata_of(obj), "namespace": ""}}, None
     return (
         _kinds_match(match.get("kinds"), obj)
-        and _scope_matches(match.get("scope"), obj, namespace)
+        and _scope_matches(match.get("scope"), obj, may_be_inside)
         and _namespaces_match(match, obj, namespace)
         and _selects(match.get("labelSelector"), _labels(obj))
         and _name_matches(match.get("name"), obj)
@@ -548,6 +563,11 @@ def _is_namespace(obj: Mapping[str, Any]) -> bool:
     return kind == "Namespace" and not group
 
 
+def _is_cluster_scoped(group: str, kind: str, more: frozenset[str]) -> bool:
+    full = f"{kind}.{group}" if group else kind
+    return full in CLUSTER_SCOPED or full in more
+
+
 def _kinds_match(kinds: Any, obj: Mapping[str, Any]) -> bool:
     group, _version, kind = _group_version_kind(obj)
     return not kinds or any(_listed(one.get("kinds"), kind) and _listed(one.get("apiGroups"), group) for one in kinds)
@@ -557,9 +577,9 @@ def _listed(names: Any, name: str) -> bool:
     return not names or "*" in names or name in names
 
 
-def _scope_matches(scope: Any, obj: Mapping[str, Any], namespace: Mapping[str, Any] | None) -> bool:
-    inside = not _is_namespace(obj) and bool(metadata_of(obj).get("namespace") or namespace)
-    return {"Cluster": not inside, "Namespaced": inside}.get(scope, True) if isinstance(scope, str) else True
+def _scope_matches(scope: Any, obj: Mapping[str, Any], may_be_inside: bool) -> bool:
+    found = {"Cluster": not metadata_of(obj).get("namespace"), "Namespaced": may_be_inside}
+    return found.get(scope, True) if isinstance(scope, str) else True
 
 
 def _namespaces_match(match: Mapping[str, Any], obj: Mapping[str, Any], namespace: Mapping[str, Any] | None) -> bool:
@@ -642,7 +662,8 @@ class _Namespaces:
     def of(self, obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The Namespace of an object; None for what has none, or one that is not in the repository."""
         name = metadata_of(obj).get("namespace")
-        if not name or _is_namespace(obj):
+        group, _version, kind = _group_version_kind(obj)
+        if not name or _is_cluster_scoped(group, kind, self._job.context.cluster_scoped):
             return None
         if self._found is None:
             self._found = {"default": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}}
@@ -707,7 +728,8 @@ def _selected(
         # labels of the namespace matter to this part of `match` only
         namespace = namespaces.of(one.object) if match.get("namespaceSelector") is not None else None
         try:
-            if matches(match, one.object, namespace, "Generated" if one.generated else "Original"):
+            source = "Generated" if one.generated else "Original"
+            if matches(match, one.object, namespace, source, job.context.cluster_scoped):
                 yield one
         except _NoNamespace as error:
             message = f"{one.prefix}{constraint.title}: cannot be judged: {error}"

@@ -444,6 +444,7 @@ class Context(NamedTuple):
     version   Kubernetes version of the environment ("1.37", "1.37.2"), "" when the repository does not say
     deadline  time.monotonic() after which the check must have given up with ContentError
     limits    the bounds of the run
+    cluster_scoped  kinds that are in no namespace by the settings, besides those of Kubernetes itself
     """
 
     rule: str
@@ -455,6 +456,7 @@ class Context(NamedTuple):
     version: str
     deadline: float
     limits: Limits
+    cluster_scoped: frozenset[str] = frozenset()
 
 
 class Job(NamedTuple):

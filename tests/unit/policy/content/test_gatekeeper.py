@@ -356,6 +356,11 @@ def thing(kind: str = "Pod", api: str = "v1", **meta: Any) -> dict[str, Any]:
         ({"scope": "Cluster"}, thing("ClusterRole"), True),
         ({"scope": "Namespaced"}, thing(namespace="shop"), True),
         ({"scope": "Namespaced"}, thing("Namespace"), False),
+        ({"scope": "Namespaced"}, thing(), True),
+        ({"scope": "Namespaced"}, thing("ClusterRole", "rbac.authorization.k8s.io/v1"), False),
+        ({"scope": "Namespaced"}, thing("ClusterRole", "rbac.authorization.k8s.io/v1", namespace="shop"), False),
+        ({"scope": "Cluster"}, thing("ClusterRole", "rbac.authorization.k8s.io/v1", namespace="shop"), True),
+        ({"excludedNamespaces": ["*"]}, thing("ClusterRole", "rbac.authorization.k8s.io/v1", namespace="shop"), True),
         ({"scope": "*"}, thing(namespace="shop"), True),
         ({"scope": "cluster"}, thing(namespace="shop"), True),
         ({"name": "p"}, thing(), True),
@@ -390,6 +395,25 @@ def test_matching(match: dict[str, Any], obj: dict[str, Any], expected: bool) ->
             ]
     namespace = SHOP if obj["metadata"].get("namespace") == "shop" else None
     assert _gatekeeper.matches(match, obj, namespace, "Original") is expected
+
+
+@pytest.mark.usefixtures("opa")
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [({"scope": "Namespaced"}, False), ({"scope": "Cluster"}, True), ({"namespaces": ["x"]}, True)],
+)
+def test_kinds_that_the_settings_say_are_in_no_namespace(match: dict[str, Any], expected: bool) -> None:
+    wanted = {"kinds": [{"apiGroups": ["example.org"], "kinds": ["Thing"]}], **match}
+    policy = {
+        "policy/0.yaml": yaml.safe_dump(TEMPLATE),
+        "policy/1.yaml": yaml.safe_dump(changed(CONSTRAINT, "spec.match", wanted)),
+    }
+    made = job(
+        "gatekeeper", list(policy), [object_at(thing("Thing", "example.org/v1", namespace="shop"))], policy=policy
+    )
+    made = made._replace(context=made.context._replace(cluster_scoped=frozenset({"Thing.example.org"})))
+    (found,) = _rego.check([made])
+    assert said(found) == ([DENIED] if expected else [])
 
 
 @pytest.mark.usefixtures("opa")
