@@ -491,7 +491,8 @@ class _Run:
         if one.after is not None and one.after.mode == LINK and not link_target(self.trees[1], one.path):
             self._invalid("link", Origin(one.path), "the link leads out of the repository")
         if one.after is not None and not _is_file(one.after) and self._leads_to_files(one.after):
-            self.unread.append(self._path_effect(one.path, opaque=True))
+            # what it brings lies below it, whatever its own path is
+            self.unread.append(self._path_effect(one.path, opaque=True)._replace(reach=one.path))
 
     def _leads_to_files(self, entry: Entry) -> bool:
         """Whether a submodule, or a link to a directory: by it files are there that were not looked at there."""

@@ -1255,6 +1255,15 @@ class TestPods:
         verdict = own.ask({"apps/sub": ("160000", "1" * 40)}, "mona")
         assert not verdict.judged and "Pods are baseline" in {rule for rule, _message in why(verdict)}
 
+    @pytest.mark.parametrize("what", [("160000", "1" * 40), ("120000", "shop")])
+    @pytest.mark.parametrize(("file", "meant"), [("apps/sub/*.yaml", True), ("apps/other/**", False)])
+    def test_what_lies_below_a_submodule_or_a_link_is_meant_by_its_path(
+        self, bench: Bench, what: tuple[str, str], file: str, meant: bool
+    ) -> None:
+        own = bench.rules(PODS % f"require: {{object: {{kind: Pod}}, file: '{file}', pss: baseline}}")
+        verdict = own.ask({"apps/sub": what}, "mona")
+        assert ("Pods are baseline" in {rule for rule, _message in why(verdict)}) is meant
+
 
 class TestErrors:
     @pytest.mark.parametrize("base", ["0" * 40, "HEAD", "", "1" * 64])
