@@ -7,14 +7,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _checks
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES, group_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Difference, Files, TooLarge
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import MAYBE, lookup
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
@@ -58,12 +58,18 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid impor
     version_of,
 )
 
+if TYPE_CHECKING:
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._documents import Changed
+
 #: Name of the check that every changed object goes through, whatever the rules say.
 SCHEMA = "schema"
 
 
 class Trees(NamedTuple):
-    """Both sides, and what is needed to look at them; `environments` are those whose inventories change."""
+    """Both sides, and what is needed to look at them.
+
+    `environments` are those whose inventories change, `differences` all paths that do.
+    """
 
     before: Files
     after: Files
@@ -72,6 +78,7 @@ class Trees(NamedTuple):
     manifests: Manifests
     limits: Limits
     deadline: float
+    differences: Sequence[Difference] = ()
 
 
 #: How a rule sees an object: itself, or the Pod that it makes.
@@ -131,6 +138,7 @@ def check(
     tasks.schema(objects)
     for rule in policy.rules:
         tasks.rule(rule, (*objects, *moved))
+        tasks.documents(rule)
         tasks.unread(rule, unread)
     return [*tasks.notes, *_run(tasks.tasks)]
 
@@ -146,6 +154,7 @@ class _Tasks:
         self._versions: dict[tuple[int, str], str] = {}
         self._objects: dict[tuple[int, str], list[ObjectAt]] = {}
         self._defining: dict[tuple[int, frozenset[str]], list[ObjectAt]] = {}
+        self._read: dict[tuple[int, str], list[ObjectAt]] = {}
 
     def schema(self, objects: Sequence[Object]) -> None:
         """The schema check, for every object that changes and for those whose schema does.
@@ -255,8 +264,8 @@ class _Tasks:
         return find
 
     def rule(self, rule: Rule, objects: Sequence[Object]) -> None:
-        """The checks of one rule."""
-        for require in rule.requires:
+        """The checks of one rule that are for objects."""
+        for require in (one for one in rule.requires if not one.document):
             chosen = []
             for each in objects:
                 now = self._stance(rule, require.selector, each)
@@ -276,18 +285,68 @@ class _Tasks:
                 chosen.append((each._replace(pair=each.pair._replace(before=before)), now.see))
             self._add(require.check, require.params, chosen, rule, rule.name, rule.severity)
 
-    def unread(self, rule: Rule, effects: Sequence[Effect]) -> None:
-        """An error for what may bring objects that a rule is about and that cannot be looked at."""
+    def documents(self, rule: Rule) -> None:
+        """The checks of one rule that are for the documents of files."""
+        for require in (one for one in rule.requires if one.document):
+            sides: tuple[list[ObjectAt], list[ObjectAt]] = ([], [])
+            for each in self._files:
+                if not self._means(rule, require.selector, each.effect):
+                    continue
+                mine = (rule.exceptions[index] for index in sorted(self._exceptions(rule, each.effect)))
+                excuse = next((one for one in mine if self.excuses(one)), None)
+                if excuse is not None:
+                    self.notes.append(_note(rule, excuse, each.effect))
+                    continue
+                for side, into in enumerate(sides):
+                    into += self._documents_of(rule, each, side)
+            for side, label in ((0, "base"), (1, "head")):
+                if sides[side]:
+                    context = self._context(rule.name, rule.severity, side, label, "")
+                    job = Job(require.check, require.params, sides[side], context, documents=True)
+                    self.tasks.append(_Task(_checks.TABLE[require.check], job, rule))
+
+    @cached_property
+    def _files(self) -> list[Changed]:
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _documents  # few policies ask
+
+        trees, layout = (self.trees.before, self.trees.after), self.trees.manifests.layout
+        return list(_documents.changed(trees, self.trees.differences, layout))
+
+    def _means(self, rule: Rule, selector: Selector, effect: Effect) -> bool:
+        angles = views(effect, False)
         scoped = self.policy.settings.cluster_scoped
+        is_about = not rule.selectors or any(own.meets(view, True, scoped) for own in rule.selectors for view in angles)
+        return is_about and any(selector.meets(view, True, scoped) for view in angles)
+
+    def _documents_of(self, rule: Rule, file: Changed, side: int) -> Sequence[ObjectAt]:
+        """The documents of a file on one side; of one that cannot be read there are none, and the head says so."""
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy import _documents
+
+        tree, place, manifests = (self.trees.before, self.trees.after)[side], file.places[side], self.trees.manifests
+        if not place and not side:
+            return ()
+        key = (side, file.path)
+        try:
+            if not place:
+                raise _documents.DocumentError("it is a link that leads nowhere")
+            if key not in self._read:
+                by_ansible = _documents.is_of_ansible(file.path, manifests.layout)
+                self._read[key] = _documents.read(tree.read(place), file.path, by_ansible, manifests.yaml_limits)
+            return self._read[key]
+        except (_documents.DocumentError, TooLarge) as error:
+            if side:
+                message = f"it cannot be judged as a document: {error}"
+                origin = Origin(file.path, getattr(error, "line", 0))
+                remedy = "Mend the file, or let `file` of the rule name YAML and JSON alone."
+                found = Finding(rule.name, rule.severity, ERROR, message, remedy=remedy, origin=origin)
+                self.notes.append(found._replace(subject=file.effect.subject))
+            return ()
+
+    def unread(self, rule: Rule, effects: Sequence[Effect]) -> None:
+        """An error for what may bring objects or documents that a rule is about and that cannot be looked at."""
         for effect in effects:
-            angles = views(effect, False)
-            meant = not rule.selectors or any(
-                own.meets(view, True, scoped) for own in rule.selectors for view in angles
-            )
             excused = any(self.excuses(rule.exceptions[index]) for index in self._exceptions(rule, effect))
-            if not meant or excused:
-                continue
-            if any(one.selector.meets(view, True, scoped) for one in rule.requires for view in angles):
+            if not excused and any(self._means(rule, one.selector, effect) for one in rule.requires):
                 origin = effect.changes[0].origin
                 message = "what it brings cannot be looked at: it is a submodule, or a link to a directory"
                 remedy = "Put files there, or name it in `plain` of policy/settings.yml if it holds no objects."

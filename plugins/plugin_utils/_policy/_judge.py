@@ -331,7 +331,14 @@ class _Run:
             how = how if finding.severity == PROHIBIT or how == OFF else finding.severity
             self.findings += [_aged(finding._replace(severity=how))] if how != OFF else []
         trees = _content_rules.Trees(
-            merge.before, merge.after, sides, found.environments, found.manifests, self.limits, self.deadline
+            merge.before,
+            merge.after,
+            sides,
+            found.environments,
+            found.manifests,
+            self.limits,
+            self.deadline,
+            found.differences,
         )
         self.findings += _content_rules.check(
             policy, found.objects, found.moved, trees, self.now, excuses, found.unread

@@ -41,6 +41,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     ANYONE,
     BUILT_IN,
     OFF,
+    REQUIRE_WHERE,
     Approvals,
     Deny,
     Exempt,
@@ -457,6 +458,8 @@ class _Load:
             file.problem((*path, "deny_unless"), "deny_unless compares the values of a field; name it in change")
         if ("severity" in parts or "existing" in parts) and not rule.requires:
             file.problem(path, "severity and existing are for rules with require")
+        if any(one.document for one in rule.requires) and not all(map(_means_files, rule.selectors)):
+            file.problem((*path, "change"), "a document is a whole file: select by file, environment and action")
 
     def _selectors(self, file: _File, value: Value, path: Path) -> tuple[Selector, ...]:
         """A selector, or a list of them of which any may fit."""
@@ -563,13 +566,16 @@ class _Load:
         out = []
         items = file.items(value, path, "require") if isinstance(value, list) else [(value, path)]
         for item, at in items:
-            names = ("object", "file", "environment", *_checks.TABLE)
+            names = (*REQUIRE_WHERE, *_checks.TABLE)
             parts = file.mapping(item, at, names, "require")
             found = [name for name in parts if name in _checks.TABLE]
             if not found:
                 file.problem(at, f"require names a check: {_listed(_checks.TABLE)}")
+            document = "document" in parts
+            if document:
+                self._document(file, parts, found, at)
             selector = Selector(
-                type=OBJECT,
+                type=PATH if document else OBJECT,
                 file=self._patterns(file, parts["file"], (*at, "file"), "file", PathGlob) if "file" in parts else None,
                 environment=self._patterns(file, parts["environment"], (*at, "environment"), "environment")
                 if "environment" in parts
@@ -578,8 +584,19 @@ class _Load:
             )
             for name in found:
                 self._params(file, name, parts[name], (*at, name))
-                out.append(Require(name, parts[name], selector, file.origin((*at, name))))
+                out.append(Require(name, parts[name], selector, file.origin((*at, name)), document))
         return tuple(out)
+
+    @staticmethod
+    def _document(file: _File, parts: Mapping[str, Value], checks: Sequence[str], path: Path) -> None:
+        """What a check of documents must have."""
+        if parts["document"] is not True:
+            file.problem((*path, "document"), "document is true, or not there")
+        if "file" not in parts or "object" in parts:
+            file.problem(path, "a document is a file's: say which by file, and not by object")
+        for name in checks:
+            if name != "rego":
+                file.problem((*path, name), f"{name} is for objects; documents are for rego")
 
     @staticmethod
     def _params(file: _File, name: str, value: Value, path: Path) -> None:
@@ -615,6 +632,12 @@ class _Load:
             if until is not None:
                 out.append(Exempt(until, by, reason, to, selectors, file.origin(at), parts))
         return tuple(out)
+
+
+def _means_files(selector: Selector) -> bool:
+    """Whether a selector can mean a file as a whole."""
+    inside = (selector.object, selector.group, selector.host, selector.field)
+    return selector.type in ("", PATH) and all(part is None for part in inside)
 
 
 def login_problem(login: str) -> str:

@@ -460,12 +460,16 @@ class Context(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One content rule on one side: check `name` with the rule's `params` over `objects`."""
+    """One content rule on one side: check `name` with the rule's `params` over `objects`.
+
+    With `documents`, these are the documents of files, whatever they are, each known by the path of its file.
+    """
 
     name: str
     params: Value
     objects: Sequence[ObjectAt]
     context: Context
+    documents: bool = False
 
 
 #: A content check is given all its jobs of a verdict at once (both sides, all rules), so that one process can serve

@@ -92,12 +92,14 @@ class Run(NamedTuple):
     inputs     for each time it is asked: a document, or two (then the input is {"review": .., "parameters": ..});
                each by place
     inventory  what `data.inventory` is, by place; None for what the set's data says
+    files      the second document is what `data.conftest.file` is
     """
 
     policies: int
     rule: tuple[str, ...]
     inputs: Sequence[tuple[int, ...]]
     inventory: int | None = None
+    files: bool = False
 
 
 class Answer(NamedTuple):
@@ -252,11 +254,13 @@ def _driver(question: Question, texts: Mapping[int, list[Moved]]) -> str:
 def _line(number: int, run: Run) -> str:
     rule = "".join(f"[{json.dumps(step)}]" for step in (*prefix_of(run.policies), *run.rule))
     document = "input.documents[at[0]]"
-    if run.inputs and len(run.inputs[0]) == 2:
+    if run.inputs and len(run.inputs[0]) == 2 and not run.files:
         document = '{"review": input.documents[at[0]], "parameters": input.documents[at[1]]}'
     replaced = f" with input as {document}"
+    own = ".".join(prefix_of(run.policies))
+    if run.files:
+        replaced += f" with data.{own}.conftest.file as input.documents[at[1]]"
     if run.inventory is not None:
-        own = ".".join(prefix_of(run.policies))
         replaced += f" with data.{own}.inventory as data.{_ROOT}_inventory[{run.inventory}]"
     asked = f'some place, at in input.runs["{number}"]; value := data{rule}{replaced}'
     return f'answers["{number}"] := [[place, value] | {asked}]'

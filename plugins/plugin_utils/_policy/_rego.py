@@ -11,9 +11,10 @@ A rule says `rego: policy/rego/images.rego`, a list of files, or
       version: v0                  # of the language; v1 where nothing is said
       builtin_errors: ignore       # deny where nothing is said
 
-`input` is the object.  Asked are the rules whose names begin with deny, violation or warn (`deny`, `deny_images`):
-each gives messages, or objects with `msg` (and `path`: the field as a list of steps; `remedy`).  `exception` exempts
-from rules by the rest of their names, as in conftest.
+`input` is the object, or the document where a rule requires something of documents: then `data.conftest.file` has the
+`name` of its file and the `dir` that it is in, from the top of the repository.  Asked are the rules whose names begin
+with deny, violation or warn (`deny`, `deny_images`): each gives messages, or objects with `msg` (and `path`: the field
+as a list of steps; `remedy`).  `exception` exempts from rules by the rest of their names, as in conftest.
 
 Nothing fails open: files that cannot be read or compiled, packages without such a rule, calls that fail, results
 without a message, and time that is over, all deny and say so.  Conftest takes a call that fails as "undefined"; say
@@ -22,14 +23,13 @@ without a message, and time that is over, all deny and say so.  Conftest takes a
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import quoted
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import INFO, WARN, Finding, Job
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import INFO, WARN, Finding, Job, ObjectAt
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._opa import (
     Answer,
     Module,
@@ -60,6 +60,8 @@ _PREFIX = re.compile(r"(violation_)?(deny_)?(warn_)?", re.ASCII)
 _EITHER = frozenset(
     form for word in ("y", "yes", "on", "n", "no", "off") for form in (word, word.title(), word.upper())
 )
+#: What conftest says of the file, below `data`.
+_FILE = ("conftest", "file")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEYS = ("files", "packages", "data", "version", "builtin_errors")
 _PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
@@ -180,17 +182,22 @@ def _plan_rego(job: Job, builder: Builder) -> Finish:
         texts = moved(builder.policies[number], number)
     except RegoError as error:
         raise Broken(str(error)) from error
-    missing = unknown_data(texts, builder.policies[number].data)
+    missing = unknown_data(texts, builder.policies[number].data, [_FILE] if job.documents else ())
     if missing:
         raise Broken(f"{', '.join(params.files)}: {', '.join(missing)} is in none of the rule's files and data")
     names = _names(texts)
-    inputs = [(builder.add_document("object", at.object, functools.partial(_itself, at.object)),) for at in job.objects]
-    asked = list(_ask_rules(builder, number, _wanted(names, params), inputs))
+    inputs = [_input(builder, at, job.documents) for at in job.objects]
+    asked = list(_ask_rules(builder, number, _wanted(names, params), inputs, job.documents))
     return lambda answers: list(_finish(job, params, asked, answers))
 
 
-def _itself(document: Any) -> Any:
-    return document
+def _input(builder: Builder, at: ObjectAt, is_document: bool) -> tuple[int, ...]:
+    """What is asked about, by place; of a document, where its file is as well."""
+    found = builder.add_document("object", at.object, lambda: at.object)
+    if not is_document:
+        return (found,)
+    folder, _, name = at.origin.file.rpartition("/")
+    return (found, builder.add_document("file", at, lambda: {"name": name, "dir": folder or "."}))
 
 
 def _data(job: Job, paths: Sequence[str]) -> dict[str, Any]:
@@ -258,14 +265,19 @@ def _is_asked(name: str) -> bool:
 
 
 def _ask_rules(
-    builder: Builder, number: int, names: dict[tuple[str, ...], set[str]], inputs: Sequence[tuple[int, ...]]
+    builder: Builder,
+    number: int,
+    names: dict[tuple[str, ...], set[str]],
+    inputs: Sequence[tuple[int, ...]],
+    files: bool,
 ) -> Iterator[_Asked]:
     for package, found_names in sorted(names.items()):
         exceptions = None
         if "exception" in found_names:
-            exceptions = builder.add_run(Run(number, (*package, "exception"), inputs))
+            exceptions = builder.add_run(Run(number, (*package, "exception"), inputs, files=files))
         for rule in sorted(filter(_is_asked, found_names)):
-            yield _Asked(package, rule, builder.add_run(Run(number, (*package, rule), inputs)), exceptions)
+            run = Run(number, (*package, rule), inputs, files=files)
+            yield _Asked(package, rule, builder.add_run(run), exceptions)
 
 
 def _finish(job: Job, params: _Params, asked: Sequence[_Asked], answers: Sequence[Answer]) -> Iterator[Finding]:

@@ -134,12 +134,14 @@ def read_yaml(job: Job, path: str) -> list[Any]:
     return [document.value for document in documents if document.value is not None]
 
 
-def unknown_data(modules: Sequence[Moved], documents: Iterable[str]) -> list[str]:
-    """What modules refer to below `data` and neither their rules nor documents of these names are, sorted.
+def unknown_data(modules: Sequence[Moved], documents: Iterable[str], more: Iterable[tuple[str, ...]] = ()) -> list[str]:
+    """What modules refer to below `data` and neither their rules nor documents of these names, or `more`, are, sorted.
 
     Such a reference is undefined, so that a rule which rests on it would never say anything.
     """
-    known = {(name,) for name in documents} | {(*module.package, rule) for module in modules for rule in module.rules}
+    known = {*more, *((name,) for name in documents)} | {
+        (*module.package, rule) for module in modules for rule in module.rules
+    }
     wanted = {path for module in modules for path in module.data}
     return sorted(
         f"data.{'.'.join(path)}" for path in wanted if not any(path[: len(one)] == one[: len(path)] for one in known)

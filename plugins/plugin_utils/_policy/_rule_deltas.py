@@ -28,6 +28,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._match impor
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import WARN, Delta
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
+    REQUIRE_WHERE,
     Exempt,
     Require,
     Rule,
@@ -62,7 +63,12 @@ def who(before: Who | None, after: Who | None, what: str, origin: Origin) -> Ite
 
 def about(rule: Rule) -> str:
     """What a rule is about, in words."""
-    return "; ".join(texts(rule)) if rule.selectors else "objects" if rule.requires else "everything"
+    return "; ".join(texts(rule)) if rule.selectors else _required_of(rule) if rule.requires else "everything"
+
+
+def _required_of(rule: Rule) -> str:
+    kinds = (("objects", False), ("documents", True))
+    return " and ".join(word for word, how in kinds if any(one.document is how for one in rule.requires))
 
 
 def alone(rule: Rule, came: bool) -> Iterator[Delta]:
@@ -253,22 +259,28 @@ class _Check(NamedTuple):
     origin: Origin
 
     @property
+    def of_files(self) -> bool:
+        """Whether it is for documents, not for objects."""
+        return "document" in self.where
+
+    @property
     def raw(self) -> Value:
         """All of it but the place where it is written."""
         return {"check": self.name, "params": self.params, "where": dict(self.where)}
 
     def __str__(self) -> str:
-        where = f" for {written(dict(self.where))}" if self.where else ""
+        parts = {key: value for key, value in self.where.items() if key != "document"}
+        where = f" for {'documents of ' if self.of_files else ''}{written(parts)}" if parts else ""
         return f"{self.name} {written(self.params)}{where}"
 
 
 def _checks(rule: Rule) -> list[_Check]:
     raw = rule.raw.get("require", [])
     by_item = [
-        {key: item[key] for key in ("object", "file", "environment") if key in item}
+        {key: item[key] for key in REQUIRE_WHERE if key in item}
         for item in (raw if isinstance(raw, list) else [raw])
         for one in item
-        if one not in ("object", "file", "environment")
+        if one not in REQUIRE_WHERE
     ]
     return [_checked(one, where) for one, where in zip(rule.requires, by_item, strict=True)]
 
@@ -300,7 +312,7 @@ def _without(some: Sequence[_Check], others: Sequence[_Check]) -> list[_Check]:
 
 def _counterpart(one: _Check, others: Sequence[_Check]) -> _Check | None:
     """The check that one was before: of the same name and for the same, else the only one of that name."""
-    named_so = [other for other in others if other.name == one.name]
+    named_so = [other for other in others if (other.name, other.of_files) == (one.name, one.of_files)]
     for_it = [other for other in named_so if same(dict(other.where), dict(one.where))]
     return for_it[0] if for_it else named_so[0] if len(named_so) == 1 else None
 

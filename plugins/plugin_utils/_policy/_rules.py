@@ -344,13 +344,18 @@ class Unless(NamedTuple):
     text: str
 
 
+#: What says in a `require` what it is for; the rest of it are checks.
+REQUIRE_WHERE = ("object", "file", "environment", "document")
+
+
 class Require(NamedTuple):
-    """A content check: its name, its parameters, and the objects it is for."""
+    """A content check: its name, its parameters, and the objects it is for; with `document`, the files it is for."""
 
     check: str
     params: Value
     selector: Selector
     origin: Origin
+    document: bool = False
 
 
 class Exempt(NamedTuple):

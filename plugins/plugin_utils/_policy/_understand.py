@@ -97,6 +97,7 @@ class Understanding(NamedTuple):
     layout        where things are, with the environments that there are
     manifests     reads objects on either side; what was read already is there
     unread        of the effects, those that may bring objects which nobody has seen
+    differences   every path that differs
     """
 
     effects: tuple[Effect, ...]
@@ -108,6 +109,7 @@ class Understanding(NamedTuple):
     layout: Layout
     manifests: Manifests
     unread: tuple[Effect, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
 
 #: Tells of a file's content whether it matters.
@@ -211,7 +213,7 @@ class Manifests:
     def _may_hold_objects(self, tree: Files, entry: Entry, inputs: dict[str, bool]) -> bool:
         """Whether a file is read for objects; `inputs` remembers which directories are there to be rendered."""
         path = entry.path
-        if not _is_file(entry) or not path.endswith(YAML_SUFFIXES):
+        if not is_file(entry) or not path.endswith(YAML_SUFFIXES):
             return False
         if self.layout.plain is not None and self.layout.plain.matches(path):
             return False
@@ -304,6 +306,7 @@ class _Run:
             self.layout,
             self.manifests,
             tuple(self.unread),
+            tuple(self.differences.values()),
         )
 
     def _in_time(self) -> None:
@@ -447,7 +450,7 @@ class _Run:
             return ""
         where = follow(tree, path)
         entry = tree.entry(where) if where else None
-        return where if entry is not None and _is_file(entry) else ""
+        return where if entry is not None and is_file(entry) else ""
 
     def _read_anew(self) -> Iterator[Difference]:
         """YAML files that are read otherwise than before though their own entries are the same."""
@@ -471,15 +474,14 @@ class _Run:
                 yield from (entry.path for tree in self.trees for entry in tree.walk(directory))
 
     def _linked(self) -> Iterator[str]:
-        """YAML files that are links, or that lie behind a link to a directory where something changes."""
-        for tree in self.trees:
-            for link in (entry.path for entry in tree.walk() if entry.mode == LINK):
-                self._in_time()
-                if self._is_policy(link) or self._is_plain(link) or link.startswith(f"{self.layout.inventories}/"):
-                    continue
-                yield link
-                below = f"{follow(tree, link)}/"
-                yield from (link + path[len(below) - 1 :] for path in self.differences if path.startswith(below))
+        """Files that are links, or that lie behind a link to a directory, where YAML is looked into."""
+
+        def is_meant(link: str) -> bool:
+            self._in_time()
+            inside = link.startswith(f"{self.layout.inventories}/")
+            return not (self._is_policy(link) or self._is_plain(link) or inside)
+
+        return behind_links(self.trees, self.differences.keys(), is_meant)
 
     def _is_input(self, one: Difference) -> bool:
         """Whether a file is only there to be rendered, on each side on which it is there: its effect is known."""
@@ -490,7 +492,7 @@ class _Run:
     def _links(self, one: Difference) -> None:
         if one.after is not None and one.after.mode == LINK and not link_target(self.trees[1], one.path):
             self._invalid("link", Origin(one.path), "the link leads out of the repository")
-        if one.after is not None and not _is_file(one.after) and self._leads_to_files(one.after):
+        if one.after is not None and not is_file(one.after) and self._leads_to_files(one.after):
             # what it brings lies below it, whatever its own path is
             self.unread.append(self._path_effect(one.path, opaque=True)._replace(reach=one.path))
 
@@ -568,18 +570,31 @@ class _Run:
                 self.moved += [] if changes else [Object(pair, come, "", was)]
 
 
+def behind_links(
+    trees: Sequence[Files], paths: Collection[str], is_meant: Callable[[str], bool] = bool
+) -> Iterator[str]:
+    """Every path that is a link, or by which a link to a directory leads to one of `paths`, on either side."""
+    for tree in trees:
+        for link in (entry.path for entry in tree.walk() if entry.mode == LINK):
+            if is_meant(link):
+                yield link
+                below = f"{follow(tree, link)}/"
+                yield from (link + path[len(below) - 1 :] for path in paths if path.startswith(below))
+
+
 def path_effect_of(one: Difference, environment: str = "", opaque: bool = False) -> Effect:
     """The Effect of a changed path itself."""
     return path_effect(one.path, _shown(one.before), _shown(one.after), environment, opaque)
 
 
-def _is_file(entry: Entry) -> bool:
+def is_file(entry: Entry) -> bool:
+    """Whether an entry is a file, and neither a link nor a directory nor a submodule."""
     return entry.mode.startswith("100")
 
 
 def _is_odd(one: Difference) -> bool:
     """Whether a path is a link or a submodule on one side."""
-    return any(entry is not None and not _is_file(entry) for entry in (one.before, one.after))
+    return any(entry is not None and not is_file(entry) for entry in (one.before, one.after))
 
 
 def _mode_differs(one: Difference) -> bool:

@@ -105,6 +105,23 @@ FIELD = "change: {field: v}"
             ["tightens: rule 'n': require: pss baseline for environment prod -> pss baseline"],
         ),
         (
+            "require: {rego: policy/a.rego, file: 'ci/**'}",
+            "require: {rego: policy/a.rego, file: 'ci/**', document: true}",
+            [
+                "loosens: rule 'n' no longer requires rego policy/a.rego for file ci/**",
+                "tightens: rule 'n' now requires rego policy/a.rego for documents of file ci/**",
+            ],
+        ),
+        (
+            "require: {rego: policy/a.rego, file: '**', document: true}",
+            "require: {rego: policy/a.rego, file: 'ci/**', document: true}",
+            [
+                "loosens: rule 'n' no longer demands: must pass rego, for file **",
+                "loosens: rule 'n': require: rego policy/a.rego for documents of file ** -> "
+                "rego policy/a.rego for documents of file ci/**",
+            ],
+        ),
+        (
             "require: {replicas: {minimum: 2}}",
             "require: {replicas: {minimum: 3}}",
             ["changes: rule 'n': require: replicas minimum 2 -> replicas minimum 3"],

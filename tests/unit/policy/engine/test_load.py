@@ -67,6 +67,14 @@ ALLOW = "\nallow: ops"
         ("require: {pss: strict}", 3, "strict"),
         ("require:\n  - pss: baseline\n  - object: {kind: Pod}", 5, "require names a check: "),
         ("require: {pss: baseline, namespace: x}", 3, "require has no 'namespace'"),
+        ("require: {file: a, document: false, rego: policy/a.rego}", 3, "document is true, or not there"),
+        ("require: {document: true, rego: policy/a.rego}", 3, "say which by file"),
+        ("require: {file: a, object: {kind: x}, document: true, rego: policy/a.rego}", 3, "and not by object"),
+        ("require: {file: a, document: true, pss: baseline}", 3, "pss is for objects; documents are for rego"),
+        *(
+            (f"change: {{{part}}}\nrequire: {{file: a, document: true, rego: policy/a.rego}}", 3, "is a whole file")
+            for part in ("object: {kind: x}", "field: a", "group: a", "host: a", "type: variable")
+        ),
         ("require: {pss: baseline}\nseverity: info", 4, "severity is 'info'; it is one of prohibit, warn"),
         ("require: {pss: baseline}\nexisting: true", 4, "existing is True"),
         ("change: {file: a}\nallow: ops\nseverity: warn", 2, "severity and existing are for rules with require"),
