@@ -8,13 +8,14 @@ with one document that is a list, each element is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Path, Subject
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect, Layout
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Difference, Files
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import YAML_SUFFIXES, Difference, Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import follow
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Entry, ObjectAt
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import indexed
@@ -27,7 +28,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand 
 #: How a file begins that ansible-vault encrypted as a whole.
 _VAULT = b"$ANSIBLE_VAULT;"
 #: Directories whose YAML Ansible reads.
-_OF_ANSIBLE = frozenset({"group_vars", "host_vars", "playbooks", "roles"})
+_OF_VARIABLES = frozenset({"group_vars", "host_vars"})
+_OF_ANSIBLE = _OF_VARIABLES | {"playbooks", "roles"}
 
 
 class DocumentError(ValueError):
@@ -78,6 +80,11 @@ def _content(tree: Files, path: str) -> Entry | None:
     return tree.entry(where) if where else None
 
 
+def is_read(path: str) -> bool:
+    """Whether a file is YAML or JSON by its name; that of variables is, whatever its name."""
+    return path.endswith(YAML_SUFFIXES) or not _OF_VARIABLES.isdisjoint(path.split("/")[:-1])
+
+
 def is_of_ansible(path: str, layout: Layout) -> bool:
     """Whether Ansible reads a file where it is."""
     return path.startswith(f"{layout.inventories}/") or not _OF_ANSIBLE.isdisjoint(path.split("/")[:-1])
@@ -95,21 +102,16 @@ def read(data: bytes, file: str, by_ansible: bool, limits: _yaml.Limits = _yaml.
     Raises:
         DocumentError: what it says is not known, or is not the same to all who read it.
     """
+    if not is_read(file):
+        raise DocumentError("it is no YAML and no JSON by its name (.yml, .yaml, .json)")
     if data.startswith(_VAULT):
         raise DocumentError("it is encrypted, so what it says is not known")
-    try:
-        found = _yaml.read(data, file, "k8s", limits)
-        if by_ansible and not _say_the_same(found, _yaml.read(data, file, "ansible", limits)):
-            raise DocumentError(
-                "it says something else to Ansible than to other readers; put words such as y, and numbers such as 1e3 "
-                "and 1:30, in quotes, and << before all other keys"
-            )
-    except _yaml.YamlError as error:
-        raise DocumentError(error.message, error.line) from error
-    twice = next((twice for document in found for twice in document.duplicates), None)
-    if twice is not None:
-        message = f"key {twice.path[-1]!r} is there already, at line {twice.first.line}"
-        raise DocumentError(message, twice.second.line)
+    found = _json(data, file, limits) if file.endswith(".json") else _read(data, file, "k8s", limits)
+    if by_ansible and not _say_the_same(found, _read(data, file, "ansible", limits)):
+        raise DocumentError(
+            "it says something else to Ansible than to other readers; put words such as y, and numbers such as 1e3 "
+            "and 1:30, in quotes, and << before all other keys"
+        )
     if not found:
         return [ObjectAt(_NULL, Origin(file, 1), lambda _path: Origin(file, 1), Subject("path", file))]
     if len(found) == 1 and isinstance(found[0].value, list) and _is_one(data):
@@ -118,6 +120,40 @@ def read(data: bytes, file: str, by_ansible: bool, limits: _yaml.Limits = _yaml.
 
 
 _NULL: Any = None
+
+
+def _read(data: bytes, file: str, flavour: _yaml.Flavour, limits: _yaml.Limits) -> list[_yaml.Document]:
+    """
+    Raises:
+        DocumentError: it is not YAML, or a key stands twice.
+    """
+    try:
+        found = _yaml.read(data, file, flavour, limits)
+    except _yaml.YamlError as error:
+        raise DocumentError(error.message, error.line) from error
+    twice = next((twice for document in found for twice in document.duplicates), None)
+    if twice is not None:
+        message = f"key {twice.path[-1]!r} is there already, at line {twice.first.line}"
+        raise DocumentError(message, twice.second.line)
+    return found
+
+
+def _json(data: bytes, file: str, limits: _yaml.Limits) -> list[_yaml.Document]:
+    """The document of a JSON file, where JSON and YAML agree about it.
+
+    Raises:
+        DocumentError: it is not JSON, or something else than the same text in YAML.
+    """
+    found = _read(data, file, "k8s", limits)
+    try:
+        value = json.loads(data.decode("utf-8"), parse_constant=float)
+    except RecursionError as error:
+        raise DocumentError("it is nested too deeply") from error
+    except ValueError as error:
+        raise DocumentError(f"it is not JSON: {error}", getattr(error, "lineno", 0)) from error
+    if [_plain(one.value) for one in found] != [_plain(value)]:
+        raise DocumentError("it says something else as JSON than as YAML; write its numbers and texts plainly")
+    return found
 
 
 def _is_one(data: bytes) -> bool:

@@ -250,6 +250,32 @@ def test_what_is_the_same_to_ansible_is_judged(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('// x\n{"a":1}', "it is not JSON"),
+        ('{"a": 1,}', "it is not JSON"),
+        ("a: 1", "it is not JSON"),
+        ("", "it is not JSON"),
+        ('{"a": 1e400}', "as JSON than as YAML"),
+        ('{"a": NaN}', "as JSON than as YAML"),
+        ('{"a": 1, "a": 2}', "is there already, at line 1"),
+        ("[" * 5000 + "]" * 5000, "levels"),
+    ],
+)
+def test_json_must_be_json(text: str, message: str) -> None:
+    with pytest.raises(_documents.DocumentError, match=message):
+        _documents.read(text.encode(), "a.json", False)
+
+
+@pytest.mark.parametrize("name", ["README.md", "a.toml", "Dockerfile", "inventories/a/hosts", "a.yml.j2", "group_vars"])
+def test_only_yaml_and_json_by_their_names_are_documents(name: str) -> None:
+    """To others, a text is what their own parsers make of it, not the one string that it may be in YAML."""
+    with pytest.raises(_documents.DocumentError, match="by its name"):
+        _documents.read(b"a = 1\n", name, False)
+    assert len(_documents.read(b"a: 1\n", "inventories/a/host_vars/one.example.org", True)) == 1
+
+
+@pytest.mark.parametrize(
     ("text", "values"),
     [
         ("- 1\n- 2\n", [1, 2]),
