@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,7 +32,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     PolicyError,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import identity, labels_of
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._roots import CHART, KUSTOMIZATIONS
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._roots import NEEDED, Look, Renderings
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
     OFF,
     Exempt,
@@ -44,7 +44,6 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
     POLICY,
     AllBut,
-    Look,
     Manifests,
     Object,
     holding,
@@ -76,6 +75,7 @@ class Trees(NamedTuple):
     inventories: tuple[Side, Side]
     environments: tuple[str, ...]
     manifests: Manifests
+    renderings: Renderings
     limits: Limits
     deadline: float
     differences: Sequence[Difference] = ()
@@ -179,7 +179,8 @@ class _Tasks:
         self, upgraded: set[str], defined: set[tuple[str, tuple[str, ...]]], objects: Sequence[Object]
     ) -> tuple[_ByScope, _ByScope]:
         """The objects that do not change and may have another schema, before and after, by scope."""
-        looks = [_broken_by(*versions) for versions in {(self._minor(0, one), self._minor(1, one)) for one in upgraded}]
+        upgrades = {(self._minor(0, one), self._minor(1, one)) for one in upgraded}
+        looks = [look for versions in upgrades if (look := _broken_by(*versions))]
         looks += [holding({kind[-1] for _place, kind in defined})] if defined else []
         out: tuple[_ByScope, _ByScope] = ({}, {})
         if not looks:
@@ -187,22 +188,24 @@ class _Tasks:
         places = upgraded | {place for place, _kind in defined}
         scopes = AllBut() if places - self._known else AllBut(self._known - places)
         seen = {id(at) for one in objects for at in (one.pair.before, one.pair.after)}
-        matters = cache(lambda data: any(look(data) for look in looks))  # most files are the same on both sides
+
+        @cache  # most files are the same on both sides
+        def matters(data: bytes) -> bool:
+            return any(look(data) for look in looks)
+
         for tree, found in zip((self.trees.before, self.trees.after), out, strict=True):
             for at in self.trees.manifests.every(tree, scopes, matters):
                 if id(at) not in seen:
                     found.setdefault(at.subject.scope, []).append(at)
-        self._not_rendered(scopes)
+        for outcome in self.trees.renderings.every(scopes, matters):
+            self.notes += outcome.findings(NEEDED)
+            scope = self.trees.renderings.environment(outcome.root)
+            for made, found in zip(outcome.sides, out, strict=True):
+                mine = [
+                    at for at in made if id(at) not in seen and matters(json.dumps(at.object, default=str).encode())
+                ]
+                found.setdefault(scope, []).extend(mine)
         return out
-
-    def _not_rendered(self, scopes: Container[str]) -> None:
-        """Say which renderings have objects that nobody looked at because they do not change."""
-        names = {*KUSTOMIZATIONS, CHART}
-        found = (entry.path for entry in self.trees.after.walk() if entry.path.rpartition("/")[2] in names)
-        for path in sorted(path for path in found if self.trees.manifests.layout.environment(path) in scopes)[:1]:
-            message = "what Kustomize and Helm make was only looked at where it changes, not where its schema does"
-            remedy = "Render it as it would be, and apply it with --dry-run=server to a cluster of that version."
-            self.notes.append(Finding(SCHEMA, WARN, INVALID, message, remedy=remedy, origin=Origin(path)))
 
     @property
     def _known(self) -> frozenset[str]:
@@ -252,13 +255,15 @@ class _Tasks:
                 self.notes += _nearest(clusters) if side else ()
 
     def _definitions(self, side: int, scopes: frozenset[str]) -> Callable[[], list[ObjectAt]]:
-        """Gives the CustomResourceDefinitions of some scopes, found once."""
+        """Gives the CustomResourceDefinitions of some scopes, found once; those that are made of what was rendered."""
         key = (side, scopes)
         tree = (self.trees.before, self.trees.after)[side]
 
         def find() -> list[ObjectAt]:
             if key not in self._defining:
+                made = self.trees.renderings.made(side, scopes)
                 self._defining[key] = self.trees.manifests.every(tree, scopes, holding({DEFINITION}))
+                self._defining[key] += [at for at in made if at.object.get("kind") == DEFINITION]
             return self._defining[key]
 
         return find
@@ -468,12 +473,12 @@ def _defined(objects: Sequence[Object]) -> set[tuple[str, tuple[str, ...]]]:
     return {(one.effect.environment, what[1:]) for one, what in found if what is not None and what[0] == KIND}
 
 
-def _broken_by(old: str, new: str) -> Look:
-    """Tells which files may hold something that an upgrade breaks."""
+def _broken_by(old: str, new: str) -> Look | None:
+    """Tells which files may hold something that an upgrade breaks; None where there is no such thing."""
     from ansible_collections.weft.platform.plugins.plugin_utils._policy._schema import broken_by  # dear
 
     look = broken_by(old, new)
-    return lambda data: may_disguise(data) or look(data)
+    return look and (lambda data: may_disguise(data) or look(data))
 
 
 def _nearest(clusters: _Clusters) -> list[Finding]:

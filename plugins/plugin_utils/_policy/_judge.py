@@ -324,7 +324,9 @@ class _Run:
             _valid.check_variables(found.effects, schema),
             _valid.check_life(found.effects, sides, schema),
             _valid.check_twice(found.objects, repository, merge.after, found.manifests),
-            _valid.check_orphans(found.objects, merge.after, found.manifests),
+            _valid.check_orphans(found.objects, merge.after, found.manifests, found.renderings)
+            if policy.settings.check(_valid.ORPHAN) != OFF
+            else (),
         )
         for finding in chain.from_iterable(built_in):
             how = policy.settings.check(finding.rule)
@@ -336,6 +338,7 @@ class _Run:
             sides,
             found.environments,
             found.manifests,
+            found.renderings,
             self.limits,
             self.deadline,
             found.differences,

@@ -95,7 +95,7 @@ def render(
 
 
 class _Stage:
-    """The files of a rendering: taken from the tree, written to a private folder, and counted.
+    """The files of a rendering: taken from the tree, written to a private folder (if one is given), and counted.
 
     written  paths in the tree that are there
     """
@@ -106,7 +106,10 @@ class _Stage:
         self.limits = limits
         self.written: dict[str, None] = {}
         self._bytes = 0
-        os.mkdir(folder, 0o700)
+        #: Keys of the kustomizations.
+        self.keys: set[str] = set()
+        if folder:
+            os.mkdir(folder, 0o700)
 
     def write(self, path: str, content: bytes | None = None) -> None:
         """Write a file of the tree, or other content in its place.
@@ -125,6 +128,8 @@ class _Stage:
         self._bytes += len(content)
         if len(self.written) > self.limits.files or self._bytes > self.limits.total_bytes:
             raise RenderError("too many or too large files go in")
+        if not self.folder:
+            return
         target = self.place(path)
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         with open(target, "wb") as file:
@@ -163,6 +168,29 @@ def _ours(files: Iterable[str]) -> tuple[str, ...]:
 
 #: Keys of a kustomization whose items are files or other kustomizations.
 _FOLDERS = ("resources", "bases", "components", "crds", "generators", "transformers", "validators", "configurations")
+#: Keys with which Kustomize writes no kind, field or namespace that does not stand in a file.
+_AS_WRITTEN = frozenset(
+    [
+        *(
+            "apiVersion",
+            "kind",
+            "metadata",
+            "resources",
+            "bases",
+            "components",
+            "namespace",
+            "namePrefix",
+            "nameSuffix",
+        ),
+        *("labels", "commonLabels", "commonAnnotations", "images", "replicas", "buildMetadata", "sortOptions"),
+        *("patches", "patchesStrategicMerge", "patchesJson6902"),
+        *("configMapGenerator", "secretGenerator", "generatorOptions"),
+    ]
+)
+#: And those that it writes of its own.
+_WRITES = (
+    b"v1 ConfigMap Secret apiVersion kind metadata name namespace labels annotations data binaryData type immutable"
+)
 #: Keys of plugins' own files that name further files.
 _PLUGIN_KEYS = ("path", "paths", "files", "envs", "env", "valuesFile")
 
@@ -188,6 +216,28 @@ def _kustomize(stage: _Stage, directory: str, deadline: float, _values: tuple[st
     return Rendered(objects, _ours(stage.written))
 
 
+def may_make(tree: Tree, directory: str, limits: Limits, look: Callable[[bytes], bool]) -> bool:
+    """Whether Kustomize may make something of a directory for which `look` is true; told from all that goes in.
+
+    Kinds, fields and namespaces come out as they were written somewhere, as long as only keys are used that do nothing
+    else.  With others (`configurations`, `replacements`, `transformers`) they can be put together of parts, and a tag
+    can make them of something else, so anything may be made; so it may of what cannot be read, which rendering says.
+
+    Args:
+        tree: where the files are.
+        directory: of the kustomization.
+        limits: bounds on files.
+        look: tells of a content whether it matters.
+    """
+    stage = _Stage(tree, "", limits)
+    try:
+        _gather(stage, directory)
+        content = b"\n".join([*map(tree.read, stage.written), _WRITES])
+    except (RenderError, GitError):
+        return True
+    return not stage.keys <= _AS_WRITTEN or b"!" in content or look(content)
+
+
 def _gather(stage: _Stage, directory: str) -> bool:
     """Write a kustomization and all that it names; true when it wants to keep the notes on origins in its output."""
     todo, seen = [directory], set()
@@ -199,6 +249,7 @@ def _gather(stage: _Stage, directory: str) -> bool:
         seen.add(folder)
         path = _kustomization(stage, folder)
         value = _read(stage, path)
+        stage.keys.update(map(str, value))
         if folder == directory:
             kept = _WANTED in _items(value.get("buildMetadata"))
             wanted = {**value, "buildMetadata": sorted({*_items(value.get("buildMetadata")), _WANTED})}
@@ -328,6 +379,10 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 # --- Helm -------------------------------------------------------------------------------------------------------
 
 
+#: All that Helm says of a chart that is a library; what a template says comes with its place before it.
+_LIBRARY = "Error: library charts are not installable"
+
+
 def _helm(stage: _Stage, directory: str, deadline: float, values: tuple[str, ...]) -> Rendered:
     program = _process.find("helm", "WEFT_HELM", "get the helm/helm release")
     below = f"{directory}/" if directory else ""
@@ -345,7 +400,12 @@ def _helm(stage: _Stage, directory: str, deadline: float, values: tuple[str, ...
     command = [program, "template", name, stage.place(directory), "--include-crds", "--namespace", "default"]
     for path in values:
         command += ["--values", stage.place(path)]
-    text = _run(stage, command, deadline)
+    try:
+        text = _run(stage, command, deadline)
+    except RenderError as error:
+        if str(error) != f"{os.path.basename(program)} failed: {_LIBRARY}":
+            raise
+        text = b""  # it is there for other charts, and makes nothing by itself
     used = [path for path in stage.written if path in values or _makes_objects(path.removeprefix(below))]
     sources = _sources(text)
 

@@ -9,14 +9,23 @@ but only when a changed file lies below one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from importlib import import_module
 from typing import NamedTuple
 
-from ansible_collections.weft.platform.plugins.module_utils._change import Subject
+from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Subject
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    ERROR,
+    INFO,
+    INVALID,
+    PROHIBIT,
+    SURROUNDINGS,
+    WARN,
+    Finding,
     GitError,
     Limits,
     ObjectAt,
@@ -38,6 +47,15 @@ _REFERENCES = ("resources", "bases", "components", "crds", "generators", "transf
 #: Renders one directory of one tree: (tree, directory, how, limits, deadline, values files) -> what came out.
 Renderer = Callable[[Files, str, str, Limits, float, tuple[str, ...]], Rendered]
 
+#: What to do where something that does not change cannot be rendered.
+NEEDED = (
+    "The change may be about what it makes: mend it, install the renderer where this is judged, or name it in `plain` "
+    "of policy/settings.yml if nobody applies it."
+)
+
+#: Tells of a content whether it matters.
+Look = Callable[[bytes], bool]
+
 
 class Root(NamedTuple):
     """Something to render: a directory, by Kustomize or by Helm with these values files.
@@ -55,6 +73,11 @@ class Root(NamedTuple):
         """What the objects' Subjects get as scope."""
         return f"{self.directory} with {', '.join(self.values)}" if self.values else self.directory
 
+    @property
+    def place(self) -> Origin:
+        """The file that makes the directory one to render, as people know it."""
+        return Origin(join(self.directory, CHART if self.how == HELM else KUSTOMIZATIONS[0]))
+
 
 class Outcome(NamedTuple):
     """What came out of a Root on both sides; None where there is nothing to render or it failed, which `error` says."""
@@ -63,6 +86,32 @@ class Outcome(NamedTuple):
     before: Rendered | None
     after: Rendered | None
     errors: tuple[str, str]
+
+    @property
+    def sides(self) -> tuple[tuple[ObjectAt, ...], tuple[ObjectAt, ...]]:
+        """The objects before and after."""
+        before, after = (() if side is None else side.objects for side in (self.before, self.after))
+        return before, after
+
+    def findings(
+        self, remedy: str = "Nothing passes unseen: mend it, or install the renderer where this is judged."
+    ) -> list[Finding]:
+        """What is to be said of the rendering itself; `remedy` of one that failed."""
+        name = self.root.scope or "the top directory"
+        if self.errors[1]:
+            message = f"{name} could not be rendered by {self.root.how}: {self.errors[1]}"
+            return [Finding("render", PROHIBIT, ERROR, message, remedy=remedy, origin=self.root.place)]
+        out = []
+        if self.errors[0]:
+            message = f"{name} could not be rendered as it is now ({self.errors[0]}); all of it counts as added"
+            out.append(Finding("render", WARN, INVALID, message, origin=self.root.place, new=False))
+        if any(side is not None and not side.isolated for side in (self.before, self.after)):
+            message = (
+                f"{self.root.how} ran without a network namespace of its own, which this system does not let it have"
+            )
+            remedy = "Judge where `unshare --net` works; render.network_namespace in policy/settings.yml can demand it."
+            out.append(Finding(SURROUNDINGS, INFO, INVALID, message, remedy=remedy))
+        return out
 
 
 def find(before: Files, after: Files, changed: Collection[str], layout: Layout) -> list[Root]:
@@ -133,7 +182,8 @@ def is_of_chart(tree: Files, path: str) -> bool:
 
 
 def _kustomized(before: Files, after: Files, directories: set[str], layout: Layout) -> list[Root]:
-    graphs = [references(tree) for tree in (before, after)]
+    graphs = [references(before)]
+    graphs.append(graphs[0] if after is before else references(after))
     known = graphs[0].keys() | graphs[1].keys()
     affected = directories & known
     referenced = [{one for used in graph.values() for one in used} for graph in graphs]
@@ -196,8 +246,8 @@ def _referenced(tree: Files, path: str, directory: str) -> Iterable[str]:
 
 
 def _join(directory: str, item: str) -> str | None:
-    if ":" in item or item.startswith("/") or "\n" in item:
-        return None  # an address, a place outside, or an object written in line
+    if item.startswith("/") or "\n" in item:
+        return None  # a place outside, or an object written in line; of an address there is no directory
     parts = directory.split("/") if directory else []
     for part in item.split("/"):
         if part == "..":
@@ -210,7 +260,7 @@ def _join(directory: str, item: str) -> str | None:
 
 
 def render(root: Root, before: Files, after: Files, limits: Limits, deadline: float, renderer: Renderer) -> Outcome:
-    """Render a Root on both sides."""
+    """Render a Root on both sides; once where they are the same."""
     sides: list[Rendered | None] = []
     errors = []
     for tree in (before, after):
@@ -223,8 +273,11 @@ def render(root: Root, before: Files, after: Files, limits: Limits, deadline: fl
                 rendered = _scoped(renderer(tree, root.directory, root.how, limits, deadline, root.values), root.scope)
             except RenderError as problem:
                 error = str(problem) or "it failed"
-        sides.append(rendered)
-        errors.append(error)
+        same = 2 if before is after else 1
+        sides += [rendered] * same
+        errors += [error] * same
+        if same == 2:
+            break
     return Outcome(root, sides[0], sides[1], (errors[0], errors[1]))
 
 
@@ -234,3 +287,88 @@ def _scoped(rendered: Rendered, scope: str) -> Rendered:
         return one._replace(subject=Subject(subject.type, subject.name, scope, subject.labels))
 
     return rendered._replace(objects=tuple(scoped(one) for one in rendered.objects))
+
+
+class Renderings:
+    """What Kustomize and Helm make: of what a change touches, and of all else where somebody asks for it.
+
+    Args:
+        trees: both sides.
+        layout: where things are.
+        limits: bounds of the run.
+        deadline: time.monotonic() after which GitError is raised.
+        renderer: renders.
+        counts: tells of a path whether the directories above it are rendered for it.
+    """
+
+    def __init__(
+        self,
+        trees: tuple[Files, Files],
+        layout: Layout,
+        limits: Limits,
+        deadline: float,
+        renderer: Renderer,
+        counts: Callable[[str], bool],
+    ) -> None:
+        self.trees = trees
+        self.counts = counts
+        self.layout = layout
+        self.limits = limits
+        self.deadline = deadline
+        self.renderer = renderer
+        self._known: dict[Root, Outcome] = {}
+        self._others: list[Root] | None = None
+
+    def changed(self, paths: Iterable[str]) -> Iterator[Outcome]:
+        """What the roots make that a change of these paths touches."""
+        counting = {path for path in paths if self.counts(path)}
+        for root in find(*self.trees, counting, self.layout) if counting else ():
+            yield self._remember(root, *self.trees)
+
+    def every(self, scopes: Container[str], look: Look) -> list[Outcome]:
+        """What every root makes that belongs to one of these scopes, as far as it may make what `look` is true of.
+
+        One that the change does not touch makes the same on both sides, and is rendered once.  Kustomize's files are
+        looked into first.  Helm's are not: a template can put any word together, so no chart can be passed over.
+
+        Raises:
+            GitError: the files cannot be read, or there is no time left.
+        """
+        if self._others is None:
+            self._others = [root for root in self._all() if root not in self._known]
+        for root in self._others:
+            if root not in self._known and self.environment(root) in scopes and self._may_make(root, look):
+                self._remember(root, self.trees[1], self.trees[1])
+        return [one for root, one in self._known.items() if self.environment(root) in scopes]
+
+    def made(self, side: int, scopes: Container[str]) -> Iterator[ObjectAt]:
+        """The objects that are known to be made in some scopes, before or after."""
+        for root, outcome in self._known.items():
+            if self.environment(root) in scopes:
+                yield from outcome.sides[side]
+
+    def environment(self, root: Root) -> str:
+        """The environment that a root belongs to, "" when it belongs to none or to all."""
+        return self.layout.environment(f"{root.directory}/x")
+
+    def _remember(self, root: Root, before: Files, after: Files) -> Outcome:
+        if time.monotonic() > self.deadline:
+            raise GitError("what Kustomize and Helm make could not be found out in time")
+        outcome = render(root, before, after, self.limits, self.deadline, self.renderer)
+        self._known[root._replace(new=False)] = outcome
+        return outcome
+
+    def _all(self) -> list[Root]:
+        after, names = self.trees[1], {*KUSTOMIZATIONS, CHART}
+        paths = [entry.path for entry in after.walk()]
+        if not any(path.rpartition("/")[2] in names for path in paths):
+            return []
+        return find(after, after, set(filter(self.counts, paths)), self.layout)
+
+    def _may_make(self, root: Root, look: Look) -> bool:
+        if root.how == HELM:
+            return True
+        # dear to import and rarely wanted
+        module = import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")
+        found: bool = module.may_make(self.trees[1], root.directory, self.limits, look)
+        return found

@@ -587,8 +587,8 @@ def _is_wider(code: str, other: str) -> bool:
     return code == other or (wide is not None and narrow is not None and wide >= narrow)
 
 
-def broken_by(old: str, new: str) -> Callable[[bytes], bool]:
-    """Tells of a file's content whether an upgrade may break, or bring to its end, an object in it.
+def broken_by(old: str, new: str) -> Callable[[bytes], bool] | None:
+    """Tells of a file's content whether an upgrade may break, or bring to its end, an object in it; None: it cannot.
 
     Most of a repository can be passed over so: only words are looked for.
 
@@ -600,6 +600,9 @@ def broken_by(old: str, new: str) -> Callable[[bytes], bool]:
     fields[""] |= before.ending(minor_of(old) or before.minor, minor_of(new) or after.minor)
     words = [(field.encode(), {kind.encode() for kind in kinds}) for field, kinds in fields.items()]
     every = sorted({kind for _field, kinds in words for kind in kinds})
+
+    if not every:
+        return None
 
     def look(data: bytes) -> bool:
         there = {kind for kind in every if kind in data}

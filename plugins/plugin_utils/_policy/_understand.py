@@ -35,12 +35,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import 
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side, follow, link_target
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
-    ERROR,
-    INFO,
     INVALID,
     PROHIBIT,
-    SURROUNDINGS,
-    WARN,
     Entry,
     Finding,
     GitError,
@@ -98,6 +94,7 @@ class Understanding(NamedTuple):
     manifests     reads objects on either side; what was read already is there
     unread        of the effects, those that may bring objects which nobody has seen
     differences   every path that differs
+    renderings    what Kustomize and Helm make, on either side
     """
 
     effects: tuple[Effect, ...]
@@ -108,15 +105,12 @@ class Understanding(NamedTuple):
     environments: tuple[str, ...]
     layout: Layout
     manifests: Manifests
+    renderings: _roots.Renderings
     unread: tuple[Effect, ...] = ()
     differences: tuple[Difference, ...] = ()
 
 
-#: Tells of a file's content whether it matters.
-Look = Callable[[bytes], bool]
-
-
-def holding(words: Collection[str]) -> Look:
+def holding(words: Collection[str]) -> _roots.Look:
     """Whether a content holds one of these words, or may hold it in disguise."""
     wanted = [word.encode("utf-8", "surrogateescape") for word in words]
     return lambda data: may_disguise(data) or any(word in data for word in wanted)
@@ -172,7 +166,7 @@ class Manifests:
             self._parsed[key] = parse(tree.read(written), path, self.layout.environment(path), self.yaml_limits)
         return self._parsed[key]
 
-    def objects(self, tree: Files, path: str, look: Look | None = None) -> Sequence[ObjectAt]:
+    def objects(self, tree: Files, path: str, look: _roots.Look | None = None) -> Sequence[ObjectAt]:
         """The objects of one plain file; () where it has none, cannot be read, or is there to be rendered.
 
         Args:
@@ -185,7 +179,7 @@ class Manifests:
             return ()
         return self._objects_in(tree, path, look)
 
-    def _objects_in(self, tree: Files, path: str, look: Look | None) -> Sequence[ObjectAt]:
+    def _objects_in(self, tree: Files, path: str, look: _roots.Look | None) -> Sequence[ObjectAt]:
         try:
             if look is not None and not look(tree.read(path)):
                 return ()
@@ -193,7 +187,7 @@ class Manifests:
         except (_yaml.YamlError, TooLarge):
             return ()
 
-    def every(self, tree: Files, scopes: Container[str], look: Look | None = None) -> list[ObjectAt]:
+    def every(self, tree: Files, scopes: Container[str], look: _roots.Look | None = None) -> list[ObjectAt]:
         """Every object in plain files of a tree whose scope is one of `scopes`.
 
         This reads the whole repository; only checks that need all objects ask for it.
@@ -249,9 +243,10 @@ def understand(
         GitError: the trees cannot be read, or a limit is reached.
     """
     names = frozenset(environments_of((before, after), layout))
-    run = _Run(before, after, differences, layout._replace(names=names), limits, deadline)
+    renderer = renderer or partial(_renderer, layout.isolated)
+    run = _Run(before, after, differences, layout._replace(names=names), limits, deadline, renderer)
     run.inventories()
-    run.rendered(renderer or partial(_renderer, layout.isolated))
+    run.rendered()
     run.files()
     return run.result()
 
@@ -274,6 +269,7 @@ class _Run:
         layout: Layout,
         limits: Limits,
         deadline: float,
+        renderer: _roots.Renderer,
     ) -> None:
         self.trees = (before, after)
         self.differences = {one.path: one for one in differences}
@@ -281,6 +277,7 @@ class _Run:
         self.limits = limits
         self.deadline = deadline
         self.manifests = Manifests(layout, limits)
+        self.renderings = _roots.Renderings(self.trees, layout, limits, deadline, renderer, self._is_rendered_for)
         self.effects: list[Effect] = []
         self.objects: list[Object] = []
         self.moved: list[Object] = []
@@ -305,6 +302,7 @@ class _Run:
             tuple(self.environments),
             self.layout,
             self.manifests,
+            self.renderings,
             tuple(self.unread),
             tuple(self.differences.values()),
         )
@@ -339,17 +337,14 @@ class _Run:
 
     # -- Kustomize and Helm -------------------------------------------------------------------------------------
 
-    def rendered(self, renderer: _roots.Renderer) -> None:
+    def rendered(self) -> None:
         """Effects on what Kustomize and Helm make."""
-        changed = {
-            path
-            for path in self.differences
-            if path not in self.done and not self._is_policy(path) and not self._is_plain(path)
-        }
-        for root in _roots.find(*self.trees, changed, self.layout) if changed else ():
-            self._in_time()
-            outcome = _roots.render(root, *self.trees, self.limits, self.deadline, renderer)
+        changed = self.differences.keys() - self.done
+        for outcome in self.renderings.changed(changed):
             self._outcome(outcome, changed)
+
+    def _is_rendered_for(self, path: str) -> bool:
+        return not self._is_policy(path) and not self._is_plain(path)
 
     @staticmethod
     def _is_policy(path: str) -> bool:
@@ -357,33 +352,19 @@ class _Run:
 
     def _outcome(self, outcome: _roots.Outcome, changed: Collection[str]) -> None:
         root = outcome.root
-        name = _roots.CHART if root.how == _roots.HELM else _roots.KUSTOMIZATIONS[0]
-        place = Origin(f"{root.directory}/{name}".lstrip("/"))
         if root.how == _roots.HELM:
             self.charts.append(f"{root.directory}/" if root.directory else "")
+        self.findings += outcome.findings()
         if outcome.errors[1]:
-            message = f"{root.scope or 'the top directory'} could not be rendered by {root.how}: {outcome.errors[1]}"
-            remedy = "Nothing passes unseen: mend it, or install the renderer where this is judged."
-            self.findings.append(Finding("render", PROHIBIT, ERROR, message, remedy=remedy, origin=place))
             return
-        if outcome.errors[0]:
-            message = (
-                f"{root.scope} could not be rendered as it is now ({outcome.errors[0]}); all of it counts as added"
-            )
-            self.findings.append(Finding("render", WARN, INVALID, message, origin=place, new=False))
-        if any(side is not None and not side.isolated for side in (outcome.before, outcome.after)):
-            message = f"{root.how} ran without a network namespace of its own, which this system does not let it have"
-            remedy = "Judge where `unshare --net` works; render.network_namespace in policy/settings.yml can demand it."
-            self.findings.append(Finding(SURROUNDINGS, INFO, INVALID, message, remedy=remedy))
         if root.how == _roots.KUSTOMIZE:
             for files, side in zip(self.inputs, (outcome.before, outcome.after)):
                 files |= set(side.files) if side is not None else set()
                 self.turned |= set(side.files) if side is not None and not outcome.errors[0] else set()
         both = {path for side in (outcome.before, outcome.after) if side is not None for path in side.files}
-        causes = tuple(sorted(both & set(changed))) or (place.file,)
-        environment = self.layout.environment(f"{root.directory}/x")
-        sides = [() if side is None else side.objects for side in (outcome.before, outcome.after)]
-        for pair in pairs(*sides):
+        causes = tuple(sorted(both & set(changed))) or (root.place.file,)
+        environment = self.renderings.environment(root)
+        for pair in pairs(*outcome.sides):
             self._in_time()
             self._object(pair._replace(files=causes), environment, root.directory)
         if outcome.before is not None and outcome.after is not None:

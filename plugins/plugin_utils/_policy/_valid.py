@@ -26,6 +26,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     PolicyError,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import identity
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._roots import NEEDED, Renderings
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
     AllBut,
     Manifests,
@@ -48,6 +49,9 @@ KUBELET_SKEW = 3
 
 #: What others cannot be without: their namespace, and the definition of their kind.
 NAMESPACE, KIND = "namespace", "kind"
+
+#: Name of the check that keeps them.
+ORPHAN = "orphan"
 
 #: The kind by which others are defined.
 DEFINITION = "CustomResourceDefinition"
@@ -368,10 +372,12 @@ def _places(objects: Sequence[ObjectAt]) -> str:
     return ", ".join(origins[:3]) + more
 
 
-def check_orphans(objects: Sequence[Object], after: Files, manifests: Manifests) -> Iterator[Finding]:
+def check_orphans(
+    objects: Sequence[Object], after: Files, manifests: Manifests, renderings: Renderings
+) -> Iterator[Finding]:
     """Objects that stay while what they cannot be without goes: their namespace, or the definition of their kind.
 
-    The API server deletes them with either.  Of objects that a rendering makes only those that change are seen.
+    The API server deletes them with either.
     """
     for one in objects:
         brought = brings(one.pair.before)
@@ -379,15 +385,18 @@ def check_orphans(objects: Sequence[Object], after: Files, manifests: Manifests)
             continue
         scope = one.effect.environment
         scopes = {scope, ""} if scope in manifests.layout.names else AllBut()
-        there = manifests.every(after, scopes, holding({brought[-1]}))
-        there += [other.pair.after for other in objects if other.reach and other.pair.after is not None]
+        look = holding({brought[-1]})
+        there = manifests.every(after, scopes, look)
+        for outcome in renderings.every(scopes, look):
+            there += outcome.sides[1]
+            yield from outcome.findings(NEEDED)
         staying = [other for other in there if brought in _wants(other)]
         if staying and not any(brings(other) == brought for other in there):
             message = f"{one.effect.subject} goes, and what cannot be without it stays: {_places(staying)}"
             remedy = "Take that away first; the API server deletes it as well."
             change = one.effect.changes[0]
             origin, subject = change.origin, one.effect.subject
-            yield Finding("orphan", PROHIBIT, INVALID, message, (), remedy, origin, subject, change=change)
+            yield Finding(ORPHAN, PROHIBIT, INVALID, message, (), remedy, origin, subject, change=change)
 
 
 def brings(at: ObjectAt | None) -> tuple[str, ...] | None:

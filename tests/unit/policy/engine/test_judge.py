@@ -1139,23 +1139,6 @@ class TestWhatOthersHoldTo:
         (newest,) = [one for one in Bench(repo, nowhere).ask(change).findings if one.prohibits]
         assert newest.remedy == "It is for the newest Kubernetes that is known here."
 
-    @pytest.mark.parametrize(
-        ("file", "change", "said"),
-        [
-            ("addons/prod/kustomization.yaml", NEXT, True),
-            ("addons/web/Chart.yaml", NEXT, True),
-            ("addons/dev/Chart.yaml", NEXT, False),
-            ("addons/prod/kustomization.yaml", {"apps/shop/web.yaml": config_map(value="c")}, False),
-            ("addons/web/Chart.yaml", {"c.yaml": definition()}, True),
-        ],
-    )
-    def test_what_is_only_made_by_a_rendering_is_said_to_be_left_out(
-        self, repo: Any, file: str, change: Mapping[str, str], said: bool
-    ) -> None:
-        verdict = Bench(repo, {**START, **DEV, file: "resources: []\n"}).ask(change)
-        found = [finding.origin for finding in verdict.findings if "Kustomize and Helm" in finding.message]
-        assert [one.file for one in found if one is not None] == ([file] if said else [])
-
     def test_a_version_whose_schemas_are_not_here_is_said(self, repo: Any) -> None:
         old = {VERSION: 'cluster_kubernetes_version: "1.34.1"\n'}
         for file in ("apps/prod/new.yaml", "apps/new.yaml"):
