@@ -42,6 +42,19 @@ options:
   teams:
     description: File that says who is in which team, with logins by team below C(teams).
     type: path
+  forge:
+    description:
+      - Ask this forge for teams and accounts instead - C(github), C(gitea) or C(gitlab).
+      - >-
+        The token is taken from the variable E(WEFT_FORGE_TOKEN) of the environment that Ansible runs in, so that it
+        stands in no playbook and no log.
+    type: str
+  api:
+    description: Address of its API; for GitLab, of the server.
+    type: str
+  project:
+    description: The repository on the forge, C(OWNER/NAME).
+    type: str
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -63,6 +76,14 @@ EXAMPLES = r"""
     repository: /srv/site
     path: inventories/prod/group_vars/cluster.yml
     field: cluster_kubernetes_version
+
+- name: Ask what mona may change, with her teams as the forge has them
+  weft.platform.policy_info:
+    repository: /srv/site
+    person: mona
+    forge: gitea
+    api: https://git.example.org/api/v1
+    project: acme/site
 """
 
 RETURN = r"""

@@ -27,27 +27,35 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--name", default="", help="and its name (namespace/name)")
     top.add_argument("--field", default="", help="a field of the object, or a variable")
     top.add_argument("--person", metavar="LOGIN", help="what this person may change")
-    top.add_argument("--teams", metavar="FILE", help="who is in which team")
-    top.add_argument("--forge", metavar="NAME", help="ask github, gitea or gitlab for teams and accounts")
+    top.add_argument("--teams", default="", metavar="FILE", help="who is in which team")
+    top.add_argument("--forge", default="", metavar="NAME", help="ask github, gitea or gitlab for teams and accounts")
     top.add_argument("--api", default="", metavar="URL", help="address of its API; the token is in WEFT_FORGE_TOKEN")
     top.add_argument("--project", default="", metavar="OWNER/NAME", help="the repository on the forge")
     top.add_argument("--json", action="store_true", help="answer as JSON")
     return top
 
 
-def _teams_of(options: argparse.Namespace) -> Teams | None:
-    """Where teams and accounts are asked for.
+def teams_of(file: str, forge: str, api: str, project: str) -> Teams | None:
+    """Where teams and accounts are asked for; None where that is nowhere.
+
+    Args:
+        file: a file that says it, or "".
+        forge: a forge that is asked, by name, or "".
+        api: address of the forge's API.
+        project: the repository on the forge.
 
     Raises:
         PolicyError: the file cannot be read, or the forge not be asked.
     """
-    if options.teams and options.forge:
-        raise PolicyError("teams are told by --teams or by --forge, not by both")
-    if options.forge:
+    if file and forge:
+        raise PolicyError("teams are told by a file or by a forge, not by both")
+    if forge:
         from ansible_collections.weft.platform.plugins.plugin_utils._policy import _forge
 
-        return _forge.teams_of(options.forge, options.api, options.project, os.environ)
-    return _teams.load(options.teams) if options.teams else None
+        return _forge.teams_of(forge, api, project, os.environ)
+    if api or project:
+        raise PolicyError("say which forge has the API and the project: github, gitea or gitlab")
+    return _teams.load(file) if file else None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         commit = _reference.resolve(options.repository, options.commit)
-        teams = _teams_of(options)
+        teams = teams_of(options.teams, options.forge, options.api, options.project)
         with Repository(options.repository, commit) as repository:
             tree = repository.tree(commit)
             found: dict[str, Any]

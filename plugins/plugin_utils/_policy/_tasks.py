@@ -12,8 +12,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy import (
     _check,
     _format,
     _info,
+    _info_command,
     _reference,
-    _teams,
     _tests,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
@@ -37,7 +37,7 @@ _CHECK = {
     "log": "log",
     "now": "now",
 }
-_INFO = ("repository", "commit", "path", "kind", "name", "field", "person", "teams")
+_INFO = ("repository", "commit", "path", "kind", "name", "field", "person", "teams", "forge", "api", "project")
 _TEST = ("repository", "commit", "run")
 
 
@@ -81,11 +81,11 @@ def info_task(args: Mapping[str, Any]) -> Result:
     """Who may change what, or what somebody may change.
 
     Raises:
-        PolicyError: the repository, its policy or the teams cannot be read.
+        PolicyError: the repository, its policy or the teams cannot be read, or the forge not be asked.
     """
     given = _known(args, _INFO)
     where = str(given.get("repository", "."))
-    teams = _teams.load(given["teams"]) if given.get("teams") else None
+    teams = _info_command.teams_of(*(str(given.get(name, "")) for name in ("teams", "forge", "api", "project")))
     commit = _reference.resolve(where, str(given.get("commit", "HEAD")))
     with Repository(where, commit) as repository:
         tree = repository.tree(commit)

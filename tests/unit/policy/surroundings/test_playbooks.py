@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.unit.policy.surroundings import policy_page
+from tests.unit.policy.surroundings.policy_wire import serve
+from tests.unit.policy.surroundings.test_forges import listed
 
 VERSION = "inventories/prod/group_vars/cluster.yml"
 
@@ -72,6 +74,26 @@ def test_who_may_change_what(site: Path) -> None:
     assert code == 0 and "role:cluster-operators" in said and "1 approval" in said, said
     code, said = play(site, "policy_info", policy_person="mona", policy_teams=str(site.parent / "teams.yml"))
     assert code == 0 and "namespace !platform-*,!kube-*" in said and "inventories" not in said, said
+
+
+def test_a_forge_is_asked_for_teams(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve() as wire:
+        wire.answers["GET /api/v1/orgs/acme/teams"] = listed({"id": 2, "name": "platform"}, {"id": 3, "name": "shop"})
+        wire.answers["GET /api/v1/teams/2/members"] = listed({"login": "olga"})
+        wire.answers["GET /api/v1/teams/3/members"] = listed({"login": "mona"})
+        asked = {"policy_forge": "gitea", "policy_api": f"{wire.url}/api/v1", "policy_project": "acme/site"}
+        monkeypatch.delenv("WEFT_FORGE_TOKEN", raising=False)
+        code, said = play(site, "policy_info", policy_person="mona", **asked)
+        assert code == 2 and "WEFT_FORGE_TOKEN is not set" in said, said
+        monkeypatch.setenv("WEFT_FORGE_TOKEN", "s3cret")
+        code, said = play(site, "policy_info", "-vvv", policy_person="mona", **asked)
+        assert code == 0 and "namespace !platform-*,!kube-*" in said and "inventories/" not in said, said
+        assert "s3cret" not in said
+        assert {call.headers["authorization"] for call in wire.calls} == {"token s3cret"}
+    code, said = play(site, "policy_info", policy_person="mona", policy_teams="x", **asked)
+    assert code == 2 and "not by both" in said, said
+    code, said = play(site, "policy_info", policy_person="mona", policy_project="acme/site")
+    assert code == 2 and "say which forge" in said, said
 
 
 def test_the_policys_own_tests_pass_and_fail(site: Path) -> None:
