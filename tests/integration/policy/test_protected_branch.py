@@ -23,6 +23,14 @@ pytestmark = pytest.mark.scenario
 SCOPES = ["write:organization", "write:repository", "write:issue"]
 SITE = "repos/acme/site"
 
+#: A person types slower than the forge takes to notice a branch that was pushed.
+SEEN = """\
+for try in $(seq 100); do
+  curl -fsS -o /dev/null -H "Authorization: token $TOKEN" "$GITEA/api/v1/repos/acme/site/branches/upgrade" && break
+  sleep 0.1
+done
+"""
+
 
 def account(server: Gitea, login: str, scopes: list[str]) -> str:
     """Make somebody with a token of these scopes; returns the password."""
@@ -62,14 +70,14 @@ def organisation(server: Gitea) -> str:
     return password
 
 
-def merge(server: Gitea) -> int:
-    """Merge the page's pull request once the forge has found out whether it could; the status of its answer."""
-    where = f"{server.api_url}/{SITE}/pulls/1/merge"
+def merge(server: Gitea, number: int = 1) -> tuple[int, str]:
+    """Merge a pull request once the forge has found out whether it could; the status of its answer, and its words."""
+    where = f"{server.api_url}/{SITE}/pulls/{number}/merge"
     headers = {"Authorization": f"token {server.tokens['olga']}"}
     for _try in range(200):
         answer = requests.post(where, json={"Do": "merge"}, headers=headers, timeout=60)
         if "try again later" not in answer.text:
-            return answer.status_code
+            return answer.status_code, answer.text
         time.sleep(0.1)
     raise AssertionError("the forge does not find out whether the pull request could be merged")
 
@@ -91,27 +99,64 @@ def test_the_pages_commands_protect_the_branch(tmp_path: Path, tmp_path_factory:
         }
         blocks = policy_page.blocks("gitea")
         # variables of one block are there in the next, as in a person's shell
-        said = policy_page.walk("".join(blocks), tmp_path / "site", variables)
+        script = "".join(blocks)
+        pushed = "git push origin upgrade\n"
+        assert pushed in script
+        said = policy_page.walk(script.replace(pushed, pushed + SEEN), tmp_path / "site", variables)
         assert "exit code 1" in said and "needs 1 approval" in said, said
 
         def statuses() -> list[Any]:
+            """Of the page's pull request, as its head is now."""
             head = server.api("olga", "GET", f"{SITE}/pulls/1")["head"]["sha"]
             found = server.api("olga", "GET", f"{SITE}/commits/{head}/statuses")
             return [one["status"] for one in found if one["context"] == "weft/policy"]
 
         assert "failure" in statuses() and "success" not in statuses()
         assert [one["name"] for one in server.api("olga", "GET", f"{SITE}/actions/secrets")] == ["WEFT_FORGE_TOKEN"]
-        assert merge(server) == 405, "prohibited"
+        assert merge(server)[0] == 405, "prohibited"
         with pytest.raises(AssertionError, match="protected branch"):
             direct = "git commit --allow-empty -m direct && git push origin HEAD:main"
             policy_page.walk(direct, tmp_path / "site", variables)
 
-        server.api("otto", "POST", f"{SITE}/pulls/1/reviews", {"event": "APPROVED", "body": "fine"})
+        approve: tuple[str, str, str, Any] = (
+            "otto",
+            "POST",
+            f"{SITE}/pulls/1/reviews",
+            {"event": "APPROVED", "body": "fine"},
+        )
+        server.api(*approve)
         again = blocks[-1].splitlines()[-1]
         assert "forge check" in again
         scopes = ["write:repository", "write:issue", "read:organization", "read:user"]
         variables["bot"] = token(server, "policy-bot", password, scopes)
         said = policy_page.walk(again, tmp_path / "site", variables)
         assert "exit code 0" in said, said
-        assert merge(server) == 200
+        assert "success" in statuses()
+
+        # another merge comes first: the verdict was about a branch that is not there any more
+        beside = "git checkout -q -b beside main && echo more >> README.md && git add . && git commit -q -m Beside\n"
+        beside += "git push origin beside\n" + SEEN.replace("upgrade", "beside")
+        policy_page.walk(beside, tmp_path / "site", {**variables, "GITEA": server.url})
+        other = {"head": "beside", "base": "main", "title": "Beside"}
+        number = server.api("olga", "POST", f"{SITE}/pulls", other)["number"]
+        policy_page.walk(again.replace("--number 1", f"--number {number}"), tmp_path / "site", variables)
+        assert merge(server, number)[0] == 200
+        assert "success" in statuses(), "it stays, and is not enough"
+        code, words = merge(server)
+        assert code == 405 and "behind" in words, words
+
+        server.api("olga", "POST", f"{SITE}/pulls/1/update")
+        for _try in range(100):
+            if not statuses():
+                break
+            time.sleep(0.1)
+        assert statuses() == [], "a new head, which nobody judged"
+        assert merge(server)[0] == 405
+        said = policy_page.walk(f"git fetch -q origin\n{again}", tmp_path / "site", variables)
+        assert "exit code 1" in said and "which is not the head any more" in said, said
+        assert merge(server)[0] == 405
+        server.api(*approve)
+        said = policy_page.walk(again, tmp_path / "site", variables)
+        assert "exit code 0" in said, said
+        assert merge(server)[0] == 200
         assert server.api("olga", "GET", f"{SITE}/pulls/1")["merged"]
