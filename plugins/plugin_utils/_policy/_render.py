@@ -220,14 +220,14 @@ def may_make(tree: Tree, directory: str, limits: Limits, look: Callable[[bytes],
     """Whether Kustomize may make something of a directory for which `look` is true; told from all that goes in.
 
     Kinds, fields and namespaces come out as they were written somewhere, as long as only keys are used that do nothing
-    else.  With others (`configurations`, `replacements`, `transformers`) they can be put together of parts, and a tag
-    can make them of something else, so anything may be made; so it may of what cannot be read, which rendering says.
+    else.  With others (`configurations`, `replacements`, `transformers`) they can be put together of parts, so anything
+    may be made; so it may of what cannot be read, which rendering says.
 
     Args:
         tree: where the files are.
         directory: of the kustomization.
         limits: bounds on files.
-        look: tells of a content whether it matters.
+        look: tells of a content whether it matters, also where words in it may be in disguise.
     """
     stage = _Stage(tree, "", limits)
     try:
@@ -235,7 +235,7 @@ def may_make(tree: Tree, directory: str, limits: Limits, look: Callable[[bytes],
         content = b"\n".join([*map(tree.read, stage.written), _WRITES])
     except (RenderError, GitError):
         return True
-    return not stage.keys <= _AS_WRITTEN or b"!" in content or look(content)
+    return not stage.keys <= _AS_WRITTEN or look(content)
 
 
 def _gather(stage: _Stage, directory: str) -> bool:

@@ -117,8 +117,8 @@ def holding(words: Collection[str]) -> _roots.Look:
 
 
 def may_disguise(data: bytes) -> bool:
-    """Whether words in a content may be written in other bytes: UTF-16, or with escapes."""
-    return b"\\" in data or b"\0" in data
+    """Whether words in a content may be written in other bytes: UTF-16, with escapes, or as !!binary by any name."""
+    return b"\\" in data or b"\0" in data or b"!!" in data or b"!<" in data or b"%TAG" in data
 
 
 class AllBut(Container[str]):

@@ -1034,6 +1034,22 @@ class TestWhatOthersHoldTo:
             ({"addons/prod/ip.yaml": IP_ADDRESS}, NEXT, ["addons/prod/ip.yaml"]),
             ({"addons/ip.yaml": IP_ADDRESS}, NEXT, ["addons/ip.yaml"]),
             ({"addons/sandbox/ip.yaml": IP_ADDRESS}, NEXT, ["addons/sandbox/ip.yaml"]),
+            *(
+                ({"addons/ip.yaml": IP_ADDRESS.replace("kind: IPAddress", hidden)}, NEXT, ["addons/ip.yaml"])
+                for hidden in (
+                    'kind: "IP\\x41ddress"',
+                    "kind: !!binary SVBBZGRyZXNz",
+                    "kind: !<tag:yaml.org,2002:binary> SVBBZGRyZXNz",
+                )
+            ),
+            (
+                {
+                    "addons/ip.yaml": "%TAG !b! tag:yaml.org,2002:bin\n---\n"
+                    + IP_ADDRESS.replace("kind: IPAddress", "kind: !b!ary SVBBZGRyZXNz")
+                },
+                NEXT,
+                ["addons/ip.yaml"],
+            ),
             ({"addons/dev/ip.yaml": IP_ADDRESS, **DEV}, NEXT, []),
             ({"addons/ip.yaml": IP_ADDRESS, **DEV}, NEXT, ["addons/ip.yaml"]),  # dev has no use for it already
             ({"addons/prod/ip.yaml": IP_ADDRESS}, {VERSION: START[VERSION].replace("36.3", "36.4")}, []),

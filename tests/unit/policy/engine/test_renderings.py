@@ -71,6 +71,7 @@ def verdict_of(
         (kustomized("addons", IP_ADDRESS), NEXT, ["addons/x"]),
         (kustomized("addons/dev", IP_ADDRESS), NEXT, []),
         (PREFIXED, NEXT, ["k/x"]),
+        (kustomized("k", IP_ADDRESS.replace("kind: IPAddress", "kind: !!binary SVBBZGRyZXNz")), NEXT, ["k/x"]),
         (chart("charts/web", IP_ADDRESS), NEXT, ["charts/web/templates/x"]),
         (chart("charts/prod/web", PIECES), NEXT, ["charts/prod/web/templates/x"]),
         (chart("charts/dev/web", PIECES), NEXT, []),
