@@ -19,7 +19,7 @@ import posixpath
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Path
@@ -236,6 +236,22 @@ def may_make(tree: Tree, directory: str, limits: Limits, look: Callable[[bytes],
     except (RenderError, GitError):
         return True
     return not stage.keys <= _AS_WRITTEN or look(content)
+
+
+def inputs(tree: Tree, directory: str, limits: Limits) -> Collection[str]:
+    """What a rendering by Kustomize reads, without it; () where that cannot be told.
+
+    Args:
+        tree: where the files are.
+        directory: of the kustomization.
+        limits: bounds on files.
+    """
+    stage = _Stage(tree, "", limits)
+    try:
+        _gather(stage, directory)
+    except (RenderError, GitError):
+        return ()
+    return _ours(stage.written)
 
 
 def _gather(stage: _Stage, directory: str) -> bool:

@@ -3,16 +3,18 @@
 """Which directories a change makes Kustomize or Helm render anew, and what comes out on both sides.
 
 A directory with a kustomization that others build on is judged through them; one that none builds on is rendered
-itself (and those that the settings name).  Finding who builds on whom reads every kustomization file of the repository,
-but only when a changed file lies below one.
+itself (and those that the settings name).  One that belongs to an environment is judged through others of it only: who
+builds on production for an environment of their own makes nothing else of production.
+
+Finding who builds on whom reads every kustomization file of the repository, but only where a change is below one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, Subject
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
@@ -60,13 +62,15 @@ Look = Callable[[bytes], bool]
 class Root(NamedTuple):
     """Something to render: a directory, by Kustomize or by Helm with these values files.
 
-    new  it was there before, but only as a part of something else: by itself, all that it makes is added
+    new   it was there before, but only as a part of something else: by itself, all that it makes is added
+    ends  it is only a part of something else afterwards: by itself, all that it makes is removed
     """
 
     directory: str
     how: str
     values: tuple[str, ...] = ()
     new: bool = False
+    ends: bool = False
 
     @property
     def scope(self) -> str:
@@ -186,21 +190,20 @@ def _kustomized(before: Files, after: Files, directories: set[str], layout: Layo
     graphs.append(graphs[0] if after is before else references(after))
     known = graphs[0].keys() | graphs[1].keys()
     affected = directories & known
-    referenced = [{one for used in graph.values() for one in used} for graph in graphs]
+
+    def environment(directory: str) -> str:
+        return layout.environment(f"{directory}/x")
+
+    def covers(user: str, one: str) -> bool:
+        return environment(one) in ("", environment(user))
+
+    referenced = [{one for user, used in graph.items() for one in used if covers(user, one)} for graph in graphs]
     # What another kustomization built on and none does any more was never judged by itself.
     fresh = {one for one in (graphs[0].keys() & referenced[0]) - set(layout.roots) if one in graphs[1]} - referenced[1]
-    users: dict[str, set[str]] = {}
-    for graph in graphs:
-        for user, used in graph.items():
-            for one in used:
-                users.setdefault(one, set()).add(user)
-    todo = list(affected)
-    while todo:
-        more = users.get(todo.pop(), set()) - affected
-        affected |= more
-        todo += more
+    ending = {one for one in (graphs[0].keys() - referenced[0]) - set(layout.roots) if one in graphs[1]} & referenced[1]
+    affected = _built_on(affected, graphs)
     # A root on one side is rendered on both, or it would seem to go when somebody begins to build on it.
-    affected |= fresh
+    affected |= fresh | ending
     roots = {
         one
         for one in affected
@@ -214,7 +217,22 @@ def _kustomized(before: Files, after: Files, directories: set[str], layout: Layo
         reached |= more
         todo += more
     roots |= affected - reached  # what is left builds on itself in a circle; rendering it will say so
-    return [Root(one, KUSTOMIZE, new=one in fresh) for one in roots]
+    return [Root(one, KUSTOMIZE, new=one in fresh, ends=one in ending) for one in roots]
+
+
+def _built_on(directories: set[str], graphs: Iterable[Mapping[str, set[str]]]) -> set[str]:
+    """These directories, and all that build on them."""
+    users: dict[str, set[str]] = {}
+    for graph in graphs:
+        for user, used in graph.items():
+            for one in used:
+                users.setdefault(one, set()).add(user)
+    found, todo = set(directories), list(directories)
+    while todo:
+        more = users.get(todo.pop(), set()) - found
+        found |= more
+        todo += more
+    return found
 
 
 def references(tree: Files) -> dict[str, set[str]]:
@@ -268,7 +286,8 @@ def render(root: Root, before: Files, after: Files, limits: Limits, deadline: fl
             bool(_kustomization(tree, root.directory)) if root.how == KUSTOMIZE else is_chart(tree, root.directory)
         )
         rendered, error = None, ""
-        if present and not (root.new and tree is before):
+        is_part = root.new if tree is before else root.ends
+        if present and not is_part:
             try:
                 rendered = _scoped(renderer(tree, root.directory, root.how, limits, deadline, root.values), root.scope)
             except RenderError as problem:
@@ -318,6 +337,8 @@ class Renderings:
         self.renderer = renderer
         self._known: dict[Root, Outcome] = {}
         self._others: list[Root] | None = None
+        self._graph: Mapping[str, set[str]] | None = None
+        self._inputs: dict[Root, Collection[str]] = {}
 
     def changed(self, paths: Iterable[str]) -> Iterator[Outcome]:
         """What the roots make that a change of these paths touches."""
@@ -334,12 +355,24 @@ class Renderings:
         Raises:
             GitError: the files cannot be read, or there is no time left.
         """
-        if self._others is None:
-            self._others = [root for root in self._all() if root not in self._known]
-        for root in self._others:
+        for root in self._untouched():
             if root not in self._known and self.environment(root) in scopes and self._may_make(root, look):
                 self._remember(root, self.trees[1], self.trees[1])
         return [one for root, one in self._known.items() if self.environment(root) in scopes]
+
+    def reads(self, path: str) -> bool:
+        """Whether a kustomization that the change does not touch takes a file in, and so on both sides."""
+        if not is_input(self.trees[1], path):
+            return False
+        self._graph = self._graph if self._graph is not None else references(self.trees[1])
+        users = _built_on({one for one in _above(path) if one in self._graph}, [self._graph])
+        roots = (root for root in self._untouched() if root.how == KUSTOMIZE and root.directory in users)
+        return any(path in self._inputs_of(root) for root in roots)
+
+    def _inputs_of(self, root: Root) -> Collection[str]:
+        if root not in self._inputs:
+            self._inputs[root] = _render().inputs(self.trees[1], root.directory, self.limits)
+        return self._inputs[root]
 
     def made(self, side: int, scopes: Container[str]) -> Iterator[ObjectAt]:
         """The objects that are known to be made in some scopes, before or after."""
@@ -355,8 +388,13 @@ class Renderings:
         if time.monotonic() > self.deadline:
             raise GitError("what Kustomize and Helm make could not be found out in time")
         outcome = render(root, before, after, self.limits, self.deadline, self.renderer)
-        self._known[root._replace(new=False)] = outcome
+        self._known[root._replace(new=False, ends=False)] = outcome
         return outcome
+
+    def _untouched(self) -> list[Root]:
+        if self._others is None:
+            self._others = [root for root in self._all() if root not in self._known]
+        return self._others
 
     def _all(self) -> list[Root]:
         after, names = self.trees[1], {*KUSTOMIZATIONS, CHART}
@@ -368,7 +406,11 @@ class Renderings:
     def _may_make(self, root: Root, look: Look) -> bool:
         if root.how == HELM:
             return True
-        # dear to import and rarely wanted
-        module = import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")
-        found: bool = module.may_make(self.trees[1], root.directory, self.limits, look)
+        found: bool = _render().may_make(self.trees[1], root.directory, self.limits, look)
         return found
+
+
+def _render() -> Any:
+    return import_module(
+        "ansible_collections.weft.platform.plugins.plugin_utils._policy._render"
+    )  # dear, rarely wanted

@@ -439,7 +439,7 @@ class _Run:
             if not self._is_read(path):
                 continue
             found = [self._content(side, path) for side in (0, 1)]
-            if found[0] != found[1]:
+            if found[0] != found[1] and not (path in self.turned and self.renderings.reads(path)):
                 yield Difference(path, *found)
 
     def _content(self, side: int, path: str) -> Entry | None:

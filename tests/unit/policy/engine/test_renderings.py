@@ -230,3 +230,57 @@ def test_a_base_whose_name_looks_like_an_address(repo: Any) -> None:
     start = {**kustomized("k/a:b", config_map()), "k/prod/kustomization.yaml": "resources: ['../a:b']\n"}
     found = understood(repo, start, {"k/a:b/x.yaml": config_map(value="c")})
     assert [(one.reach, one.environment, one.files) for one in found.effects] == [("k/prod", "prod", ("k/a:b/x.yaml",))]
+
+
+class TestWhoBuildsOnWhat:
+    RULES = (
+        "rules:\n  - {name: all, change: {file: 'apps/**'}, allow: anyone}\n"
+        "  - name: production is looked at by two\n    change: {environment: prod}\n"
+        "    approvals: {count: 1, from: cluster-operators}\n"
+    )
+    SHOP: Mapping[str, Any] = {
+        **OPEN,
+        **DEV,
+        "policy/rules/platform.yml": RULES,
+        **kustomized("apps/prod", config_map()),
+        **kustomized("apps/web", config_map("other")),
+    }
+    CHANGED = config_map(value="c")
+
+    @pytest.mark.usefixtures("kustomize")
+    def test_nobody_takes_a_directory_out_of_its_environment(self, repo: Any) -> None:
+        built = {"apps/dev/mine/kustomization.yaml": "resources: [../../prod]\n"}
+        for start in (self.SHOP, {**self.SHOP, **built}):
+            verdict = Bench(repo, start).ask({"apps/prod/x.yaml": self.CHANGED}, "mona")
+            (needs,) = [one for one in verdict.findings if one.prohibits]
+            assert needs.rule == "production is looked at by two"
+
+    @pytest.mark.usefixtures("kustomize")
+    def test_what_becomes_a_part_only_is_removed_by_itself(self, repo: Any) -> None:
+        built = {"apps/dev/mine/kustomization.yaml": "resources: [../../web]\n"}
+        found = understood(repo, self.SHOP, built)
+        assert [(one.action, one.reach, one.environment) for one in found.effects] == [
+            ("added", "apps/dev/mine", "dev"),
+            ("removed", "apps/web", ""),
+        ]
+        (needs,) = [one for one in Bench(repo, self.SHOP).ask(built, "mona").findings if one.prohibits]
+        assert needs.rule == "production is looked at by two"  # for nobody knows that it was not there
+        settings = {"policy/settings.yml": "render: {roots: [apps/web]}"}
+        assert Bench(repo, {**self.SHOP, **settings}).ask(built, "mona").permitted
+
+    @pytest.mark.usefixtures("kustomize")
+    @pytest.mark.parametrize(
+        ("change", "wanted"),
+        [
+            ({"apps/qa/kustomization.yaml": "resources: [../web]\n"}, [("added", "apps/qa")]),
+            ({"apps/dev/mine/kustomization.yaml": "resources: []\n"}, [("removed", "apps/dev/mine")]),
+            ({"apps/dev/mine/kustomization.yaml": None}, [("removed", "apps/dev/mine")]),
+        ],
+    )
+    def test_another_one_builds_on_what_others_build_on(
+        self, repo: Any, change: Mapping[str, Any], wanted: list[tuple[str, str]]
+    ) -> None:
+        """What others go on making of the files is nothing that comes or goes."""
+        built = {f"apps/{name}/kustomization.yaml": "resources: [../../web]\n" for name in ("dev/mine", "test/mine")}
+        found = understood(repo, {**self.SHOP, **built}, change)
+        assert [(one.action, one.reach) for one in found.effects] == wanted
