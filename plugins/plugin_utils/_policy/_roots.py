@@ -129,7 +129,7 @@ def find(before: Files, after: Files, changed: Collection[str], layout: Layout) 
         inside = join(chart, "charts")  # what was a part may now stand for itself
         charts |= {join(inside, name) for tree in (before, after) for name in tree.names(inside)}
     out = [
-        Root(chart, HELM, tuple(values), is_chart(before, chart) and not _is_whole_chart(before, chart))
+        Root(chart, HELM, tuple(values), _is_part(before, chart), _is_part(after, chart))
         for chart in charts
         if any(_is_whole_chart(tree, chart) for tree in (before, after))
         for values in layout.values.get(chart, ((),))
@@ -147,6 +147,10 @@ def join(directory: str, name: str) -> str:
 def is_chart(tree: Files, directory: str) -> bool:
     """Whether a directory is a Helm chart."""
     return CHART in tree.names(directory)
+
+
+def _is_part(tree: Files, chart: str) -> bool:
+    return is_chart(tree, chart) and not _is_whole_chart(tree, chart)
 
 
 def _is_whole_chart(tree: Files, chart: str) -> bool:

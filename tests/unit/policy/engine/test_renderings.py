@@ -268,6 +268,16 @@ class TestWhoBuildsOnWhat:
         settings = {"policy/settings.yml": "render: {roots: [apps/web]}"}
         assert Bench(repo, {**self.SHOP, **settings}).ask(built, "mona").permitted
 
+    @pytest.mark.usefixtures("helm")
+    @pytest.mark.parametrize("enabled", [True, False])
+    def test_a_chart_that_becomes_a_part_only_is_removed_by_itself(self, repo: Any, enabled: bool) -> None:
+        wants = "dependencies: [{name: web, version: '*', condition: web.enabled}]\n"
+        about = f"apiVersion: v2\nname: all\nversion: 1.0.0\n{wants}"
+        change = {"all/Chart.yaml": about, "all/values.yaml": f"web: {{enabled: {str(enabled).lower()}}}\n"}
+        found = understood(repo, chart("all/charts/web", config_map()), change)
+        here = [(one.action, one.reach) for one in found.effects if one.type == "object"]
+        assert here == [("added", "all")] * enabled + [("removed", "all/charts/web")]
+
     @pytest.mark.usefixtures("kustomize")
     @pytest.mark.parametrize(
         ("change", "wanted"),
