@@ -60,6 +60,7 @@ def render(
     deadline: float,
     values: Sequence[str] = (),
     isolated: bool = False,
+    version: str = "",
 ) -> Rendered:
     """Render a directory of a tree.
 
@@ -71,6 +72,7 @@ def render(
         deadline: time.monotonic() at which to give up.
         values: paths in the tree of values files, for Helm, later ones over earlier ones.
         isolated: render in a network namespace of its own, or not at all.
+        version: of Kubernetes, for Helm, which has one of its own where this is "".
 
     Raises:
         RenderError: the program is missing or fails, or what goes in or comes out cannot be used.
@@ -86,7 +88,7 @@ def render(
         with _process.private_folder() as folder:
             stage = _Stage(tree, os.path.join(folder, "tree"), limits)
             renderer = {"kustomize": _kustomize, "helm": _helm}[how]
-            made = renderer(stage, directory, min(deadline, time.monotonic() + MAX_SECONDS), tuple(values))
+            made = renderer(stage, directory, min(deadline, time.monotonic() + MAX_SECONDS), tuple(values), version)
             return made._replace(isolated=own)
     except RenderError as error:
         raise RenderError(f"{where}: {error}") from error
@@ -195,7 +197,7 @@ _WRITES = (
 _PLUGIN_KEYS = ("path", "paths", "files", "envs", "env", "valuesFile")
 
 
-def _kustomize(stage: _Stage, directory: str, deadline: float, _values: tuple[str, ...]) -> Rendered:
+def _kustomize(stage: _Stage, directory: str, deadline: float, _values: tuple[str, ...], _version: str) -> Rendered:
     program = _process.find("kustomize", "WEFT_KUSTOMIZE", "get the kubernetes-sigs/kustomize release")
     kept = _gather(stage, directory)
     command = [program, "build", stage.place(directory), "--load-restrictor", "LoadRestrictionsRootOnly"]
@@ -399,7 +401,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 _LIBRARY = "Error: library charts are not installable"
 
 
-def _helm(stage: _Stage, directory: str, deadline: float, values: tuple[str, ...]) -> Rendered:
+def _helm(stage: _Stage, directory: str, deadline: float, values: tuple[str, ...], version: str) -> Rendered:
     program = _process.find("helm", "WEFT_HELM", "get the helm/helm release")
     below = f"{directory}/" if directory else ""
     if stage.tree.entry(f"{below}Chart.yaml") is None:
@@ -414,6 +416,7 @@ def _helm(stage: _Stage, directory: str, deadline: float, values: tuple[str, ...
         stage.write(path)
     name = re.sub(r"[^a-z0-9-]", "-", posixpath.basename(directory).lower()).strip("-")[:50] or "chart"
     command = [program, "template", name, stage.place(directory), "--include-crds", "--namespace", "default"]
+    command += ["--kube-version", version] if version else []
     for path in values:
         command += ["--values", stage.place(path)]
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
-from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -245,21 +244,11 @@ def understand(
         GitError: the trees cannot be read, or a limit is reached.
     """
     names = frozenset(environments_of((before, after), layout))
-    renderer = renderer or partial(_renderer, layout.isolated)
     run = _Run(before, after, differences, layout._replace(names=names), limits, deadline, renderer)
     run.inventories()
     run.rendered()
     run.files()
     return run.result()
-
-
-def _renderer(
-    isolated: bool, tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
-) -> Rendered:
-    # Renderers are costly to import and rarely wanted.
-    module = import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")
-    rendered: Rendered = module.render(tree, directory, how, limits, deadline, values, isolated)
-    return rendered
 
 
 class _Run:
@@ -271,7 +260,7 @@ class _Run:
         layout: Layout,
         limits: Limits,
         deadline: float,
-        renderer: _roots.Renderer,
+        renderer: _roots.Renderer | None,
     ) -> None:
         self.trees = (before, after)
         self.differences = {one.path: one for one in differences}
@@ -279,7 +268,10 @@ class _Run:
         self.limits = limits
         self.deadline = deadline
         self.manifests = Manifests(layout, limits)
+        self.sides = [Side(tree, layout, self.manifests.yaml_limits) for tree in self.trees]
+        renderer = renderer or self._render
         self.renderings = _roots.Renderings(self.trees, layout, limits, deadline, renderer, self._is_rendered_for)
+        self._versions: dict[str, str] = {}
         self.effects: list[Effect] = []
         self.objects: list[Object] = []
         self.moved: list[Object] = []
@@ -320,8 +312,7 @@ class _Run:
 
     def inventories(self) -> None:
         """Effects on hosts and variables."""
-        sides = [Side(tree, self.layout, self.manifests.yaml_limits) for tree in self.trees]
-        result = compare(sides[0], sides[1], self.differences.keys())
+        result = compare(self.sides[0], self.sides[1], self.differences.keys())
         self.effects += result.effects
         self.quiet += result.quiet
         self.environments = result.environments
@@ -344,6 +335,27 @@ class _Run:
         changed = self.differences.keys() - self.done
         for outcome in self.renderings.changed(changed):
             self._outcome(outcome, changed)
+
+    def _render(
+        self, tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
+    ) -> Rendered:
+        # Renderers are costly to import and rarely wanted.
+        module = import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")
+        version = self._version(self.layout.environment(f"{directory}/x")) if how == _roots.HELM else ""
+        rendered: Rendered = module.render(
+            tree, directory, how, limits, deadline, values, self.layout.isolated, version
+        )
+        return rendered
+
+    def _version(self, environment: str) -> str:
+        """The Kubernetes that an environment will have, or that all of them will; "" where they differ."""
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import version_of  # it needs this
+
+        if environment not in self._versions:
+            names = {environment} if environment in self.layout.names else self.layout.names
+            found = {version_of(self.sides[1], name) for name in names}
+            self._versions[environment] = found.pop() if len(found) == 1 else ""
+        return self._versions[environment]
 
     def _is_rendered_for(self, path: str) -> bool:
         return not self._is_policy(path) and not self._is_plain(path)

@@ -201,6 +201,27 @@ def test_a_library_is_no_chart_that_fails(repo: Any) -> None:
     assert verdict_of(repo, forged, NEXT)[1]
 
 
+#: Makes what the cluster that it is told of has.
+ADAPTING = IP_ADDRESS.replace(
+    "networking.k8s.io/v1beta1",
+    'networking.k8s.io/{{ if semverCompare ">=1.37" .Capabilities.KubeVersion.Version }}v1{{ else }}v1beta1{{ end }}',
+)
+
+
+@pytest.mark.usefixtures("helm")
+@pytest.mark.parametrize(
+    ("directory", "more", "said"),
+    [
+        ("charts/prod", "", []),
+        ("charts/web", "", []),  # for all environments, which is this one
+        ("charts/prod", "kubeVersion: '< 1.37.0'\n", ["charts/prod/Chart"]),
+    ],
+)
+def test_a_chart_is_told_the_kubernetes_that_will_be(repo: Any, directory: str, more: str, said: list[str]) -> None:
+    _verdict, found = verdict_of(repo, chart(directory, ADAPTING, more=more), NEXT)
+    assert [one.origin.file.rpartition(".")[0] for one in found if one.origin] == said, found
+
+
 def test_what_is_the_same_on_both_sides_is_rendered_once(repo: Any) -> None:
     asked: list[str] = []
 
