@@ -12,7 +12,9 @@ import datetime
 import ipaddress
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
 from typing import Any, NamedTuple, TypeGuard
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _schema
@@ -182,6 +184,7 @@ class _Value(Node):
         self.keys = _list_keys(schema)
         if schema.get("x-kubernetes-embedded-resource") is True:
             self.embed()
+            self.parts.append(_embedded)
 
     def inner(self, schema: Any) -> Node:
         """The node of a schema inside this one."""
@@ -248,6 +251,8 @@ class _Value(Node):
                 items.check(item, (at, index), faults)
             elif isinstance(items, _Value) and items.types and not items.nullable:
                 faults.add((at, index), f"must be {items.name}, not null")
+            elif isinstance(items, _Value):
+                items.check_null((at, index), faults)
         if self.keys is not None:
             self.keys.compare(value, at, faults)
 
@@ -359,11 +364,9 @@ _Part = Callable[[Any, At, Faults], None]
 
 def _parts(schema: Mapping[str, Any]) -> list[_Part]:
     out: list[_Part] = []
-    int_or_string = schema.get("x-kubernetes-int-or-string") is True
     for word, make in (("allOf", _all_of), ("anyOf", _any_of), ("oneOf", _one_of)):
         branches = [_Value(part, lax=True) for part in _sequence(schema.get(word))]
-        # the anyOf of integer and string that stands beside int-or-string adds nothing
-        if branches and not (int_or_string and word == "anyOf" and len(branches) == 2):
+        if branches:
             out.append(make(branches))
     if schema.get("not") is not None:
         out.append(_not(_Value(schema["not"], lax=True)))
@@ -376,6 +379,20 @@ def _all_of(branches: Sequence[Node]) -> _Part:
             branch.check(value, at, faults)
 
     return part
+
+
+#: What the fields that name the kind of an object inside another look like.
+_NAMING = (
+    ("apiVersion", re.compile(r"(?=.)[^/]*(/[^/]*)?", re.DOTALL), "is no version of an API; write v1 or apps/v1"),
+    ("kind", re.compile(r"[A-Za-z]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"), "is no kind; write Pod"),
+)
+
+
+def _embedded(value: Any, at: At, faults: Faults) -> None:
+    for field, pattern, wrong in _NAMING if isinstance(value, dict) else ():
+        found = value.get(field)
+        if isinstance(found, str) and pattern.fullmatch(found) is None:
+            faults.add((at, field), wrong)
 
 
 def _fitting(branches: Sequence[Node], value: Any) -> list[Faults]:
@@ -426,13 +443,12 @@ def _looks(schema: Mapping[str, Any]) -> Iterator[_Look]:
     pattern = schema.get("pattern")
     if isinstance(pattern, str) and pattern:
         yield _pattern(pattern)
-    look = _FORMATS.get(text_of(schema.get("format")))
-    if look is not None:
-        yield look
+    yield from _formats(schema)
 
 
 def _enum(values: Sequence[Any]) -> _Look:
-    known = {_schema.frozen(value) for value in values}
+    # the API server finds null in no enum, whether it is listed or not
+    known = {_schema.frozen(value) for value in values if value is not None}
     names = ", ".join(json.dumps(value, default=str) for value in values)[:300]
 
     def look(value: Any) -> str:
@@ -447,12 +463,27 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 def _bounds(schema: Mapping[str, Any]) -> Iterator[_Look]:
     low, high, step = (schema.get(word) for word in ("minimum", "maximum", "multipleOf"))
+    if schema.get("type") == "integer":
+        yield from _not_whole(schema, {"minimum": low, "maximum": high, "multipleOf": step})
     if _is_number(low):
         yield _at_least(low, schema.get("exclusiveMinimum") is True)
     if _is_number(high):
         yield _at_most(high, schema.get("exclusiveMaximum") is True)
-    if _is_number(step) and step > 0:
+    if _is_number(step):
         yield _multiple(step)
+
+
+def _not_whole(schema: Mapping[str, Any], bounds: Mapping[str, Any]) -> Iterator[_Look]:
+    """Bounds of whole numbers that are none themselves: the API server takes no value then."""
+    look = _NUMBERS.get(("integer", text_of(schema.get("format"))), _INT64)
+    for word, bound in bounds.items():
+        if _is_number(bound) and (bound != bound // 1 or look(bound)):
+            wrong = f"cannot be valid: {word} {bound} of its definition is no such whole number"
+            yield partial(_always, wrong)
+
+
+def _always(wrong: str, value: Any) -> str:
+    return wrong if value is not None else ""
 
 
 def _at_least(bound: float, above: bool) -> _Look:
@@ -477,10 +508,14 @@ def _multiple(step: float) -> _Look:
     def look(value: Any) -> str:
         if not _is_number(value):
             return ""
-        if type(value) is int and type(step) is int:
-            return "" if value % step == 0 else f"must be a multiple of {step}"
-        quotient = value / step
-        return "" if abs(quotient) < 1e300 and quotient == int(quotient) else f"must be a multiple of {step}"
+        if step <= 0 or not abs(value) < 2**63:
+            fits = False
+        elif value == value // 1:
+            # the API server takes the whole part of the step for whole numbers
+            fits = int(step) > 0 and value % int(step) == 0 and value % step == 0
+        else:
+            fits = value / step == value / step // 1
+        return "" if fits else f"must be a multiple of {step}"
 
     return look
 
@@ -529,14 +564,14 @@ def _pattern(text: str) -> _Look:
     return look
 
 
-def _format(what: str, fits: Callable[[str], object]) -> _Look:
+def _format(what: str, fits: Callable[[str], object], longest: int = 256) -> _Look:
     """A format of strings; `fits` raises ValueError or gives false for what is none."""
 
     def look(value: Any) -> str:
         if not isinstance(value, str):
             return ""
         try:
-            good = len(value) <= 256 and fits(value)
+            good = len(value) <= longest and fits(value)
         except ValueError:
             good = False
         return "" if good else f"is no {what}"
@@ -544,7 +579,7 @@ def _format(what: str, fits: Callable[[str], object]) -> _Look:
     return look
 
 
-def _between(low: int, high: int) -> _Look:
+def _between(low: float, high: float) -> _Look:
     def look(value: Any) -> str:
         return "is out of range" if _is_number(value) and not low <= value <= high else ""
 
@@ -556,24 +591,89 @@ def _byte(value: Any) -> str:
     return _schema.look_base64(value.replace("\n", "-") or "-") if isinstance(value, str) else ""
 
 
+#: The largest number of 32 bits.
+_FLOAT32 = (2 - 2**-23) * 2.0**127
 _HEX = "[0-9a-fA-F]"
 _UUID = rf"{_HEX}{{8}}-?{_HEX}{{4}}-?%s{_HEX}{{3}}-?%s{_HEX}{{3}}-?{_HEX}{{12}}"
-_MAC = re.compile(rf"{_HEX}{{2}}([:-]{_HEX}{{2}}){{5}}|{_HEX}{{4}}(\.{_HEX}{{4}}){{2}}", re.ASCII)
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+", re.ASCII)
+_MAC = re.compile(rf"({_HEX}{{2}})+|{_HEX}{{2}}((:{_HEX}{{2}})+|(-{_HEX}{{2}})+)|{_HEX}{{4}}(\.{_HEX}{{4}})+", re.ASCII)
+_WORDS = r"[\w!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+"
+_QUOTED = r'"(?>[^"\\\r\n]|\\.)*+"'
+_MAILBOX = rf"({_WORDS}(\.{_WORDS})*|{_QUOTED})@({_WORDS}(\.{_WORDS})*|\[[0-9a-fA-F.:]+\])"
+#: An address as RFC 5322 has it, with or without a name before it.
+_EMAIL = re.compile(rf"[ \t]*+({_MAILBOX}|(?>(?>{_WORDS}|\.|{_QUOTED})[ \t]*+)*+<{_MAILBOX}>)[ \t]*+", re.ASCII)
 #: One word with at most one hyphen, after its first letter; or a domain that ends in letters.
 _HOSTNAME = re.compile(r"[^\W_](-?[^\W_]{0,62})?|([^\W_](([^\W_]|-){0,61}[^\W_])?\.)+[^\W\d_]{2,63}")
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-#: The authority of a URI may have brackets around an IPv6 address only.
-_IPV6_HOST = rf"([^/?@\[\] <>\"]*@)?\[{_HEX}*:[0-9a-fA-F:.]*(%25[^/?\[\] <>\"]+)?\](:[0-9]*)?([/?]|\Z)"
-_URI = re.compile(
-    rf"(/|[A-Za-z][A-Za-z0-9+.-]*:(?!//(?!{_IPV6_HOST})[^/?]*[ <>\"\[]))([^\x00-\x20\x7f%]| |%{_HEX}{{2}})*", re.ASCII
+#: A duration as Go has it; elsewhere a whole number and a unit of time somewhere in the text are one, too.
+_DURATION = re.compile(r"[+-]?(0|((\d{1,18}\.?\d*|\.\d+)([num\u00b5\u03bc]?s|m|h))+)", re.ASCII)
+_TIMES = re.compile(r"([0-9]+)[\t\n\f\r ]*([A-Za-z\u00b5]+)")
+_UNIT = re.compile(r"(nano|micro|milli|sec|min|hour|day|week).*|[nu\u00b5]s|m?s|[mhdw]|hr|wk")
+_COLOR = r"\s*(0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])\s*"
+#: Who issues payment cards: first and last of their numbers' first digits, and how many digits a number has.
+_CARDS = (
+    ("4", "4", (13, 16)),
+    ("51", "55", (16,)),
+    ("6011", "6011", (16,)),
+    ("65", "65", (16,)),
+    ("34", "34", (15,)),
+    ("37", "37", (15,)),
+    ("300", "305", (14,)),
+    ("36", "36", (14,)),
+    ("38", "38", (14,)),
+    ("2131", "2131", (15,)),
+    ("1800", "1800", (15,)),
+    ("35", "35", (16,)),
 )
-_DURATION = re.compile(r"[+-]?0|.*[0-9]\s*[A-Za-z\u00b5\u03bc].*", re.DOTALL)
 
 
 def _matches(pattern: str | re.Pattern[str]) -> Callable[[str], object]:
     return re.compile(pattern, re.ASCII).fullmatch if isinstance(pattern, str) else pattern.fullmatch
+
+
+def _is_duration(value: str) -> bool:
+    times = _TIMES.findall(value)
+    if any(int(number) >= 2**63 for number, _unit in times):
+        return False
+    return any(_UNIT.fullmatch(unit.lower()) for _number, unit in times) or _DURATION.fullmatch(value) is not None
+
+
+def _plain(value: str) -> str:
+    """A number without what groups its digits."""
+    return re.sub(r"[\t\n\f\r -]+", "", value)
+
+
+def _is_card(value: str) -> bool:
+    digits = re.sub("[^0-9]+", "", value)
+    known = any(low <= digits[: len(low)] <= high and len(digits) in sizes for low, high, sizes in _CARDS)
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return known and (sum(doubled) + sum(map(int, digits[::-2]))) % 10 == 0
+
+
+def _is_isbn10(value: str) -> bool:
+    digits = _plain(value)
+    if re.fullmatch("[0-9]{9}[0-9X]", digits) is None:
+        return False
+    return sum(at * (10 if digit == "X" else int(digit)) for at, digit in enumerate(digits, start=1)) % 11 == 0
+
+
+def _is_isbn13(value: str) -> bool:
+    digits = _plain(value)
+    if re.fullmatch("[0-9]{13}", digits) is None:
+        return False
+    return sum((1, 3)[at % 2] * int(digit) for at, digit in enumerate(digits)) % 10 == 0
+
+
+def _is_mac(value: str) -> bool:
+    return _MAC.fullmatch(value) is not None and sum(map(str.isalnum, value)) in (12, 16, 40)
+
+
+def _is_uri(value: str) -> bool:
+    # only a definition that asks for URIs pays for what they need
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._cel import _kubernetes
+
+    return _kubernetes.is_uri(value)
 
 
 def _is_time(value: str) -> bool:
@@ -589,32 +689,53 @@ def _is_date(value: str) -> bool:
     return _DATE.fullmatch(value) is not None and datetime.date.fromisoformat(value) is not None
 
 
-#: Formats that are looked at; the API server ignores those it does not know, and so are the rest here.
-_FORMATS: Mapping[str, _Look] = {
-    "int32": _between(-(2**31), 2**31 - 1),
-    "int64": _between(-(2**63), 2**63 - 1),
-    "date-time": _format("time; write 2026-01-31T12:00:00Z", _is_time),
-    "datetime": _format("time; write 2026-01-31T12:00:00Z", _is_time),
-    "date": _format("date; write 2026-01-31", _is_date),
-    "duration": _format("duration; write 90s or 1h30m", _matches(_DURATION)),
+#: Formats of strings, without hyphens, as the API server compares their names; it ignores those it does not know.
+_STRINGS: Mapping[str, _Look] = {
+    "bsonobjectid": _format("object id of BSON", _matches(f"{_HEX}{{24}}")),
     "byte": _byte,
+    "cidr": _format("network (10.0.0.0/8)", _is_network),
+    "creditcard": _format("number of a payment card", _is_card),
+    "date": _format("date; write 2026-01-31", _is_date),
+    "datetime": _format("time; write 2026-01-31T12:00:00Z", _is_time),
+    "duration": _format("duration; write 90s or 1h30m", _is_duration),
+    "email": _format("e-mail address", _matches(_EMAIL)),
+    "hexcolor": _format("color; write #336699", _matches(f"#?({_HEX}{{3}}|{_HEX}{{6}})")),
+    "hostname": _format("host name", _matches(_HOSTNAME)),
     "ipv4": _format("IPv4 address", ipaddress.IPv4Address),
     "ipv6": _format("IPv6 address", lambda value: "%" not in value and ipaddress.IPv6Address(value)),
-    "cidr": _format("network (10.0.0.0/8)", _is_network),
+    "isbn": _format("ISBN", lambda value: _is_isbn10(value) or _is_isbn13(value)),
+    "isbn10": _format("ISBN of 10 digits", _is_isbn10),
+    "isbn13": _format("ISBN of 13 digits", _is_isbn13),
+    "k8slongname": _format("long name", _matches(rf"{_PART}(\.{_PART})*"), longest=253),
+    "k8sshortname": _format("short name", _matches(_LABEL)),
+    "mac": _format("MAC address", _is_mac),
+    "rgbcolor": _format("color; write rgb(51, 102, 153)", _matches(rf"rgb\({_COLOR},{_COLOR},{_COLOR}\)")),
+    "ssn": _format("social security number", _matches(r"\d{3}[- ]\d{2}[- ]\d{4}")),
+    "uri": _format("URI", _is_uri, longest=65536),
     "uuid": _format("UUID", _matches(_UUID % (_HEX, _HEX))),
     "uuid3": _format("UUID of version 3", _matches(_UUID % ("3", _HEX))),
     "uuid4": _format("UUID of version 4", _matches(_UUID % ("4", "[89abAB]"))),
     "uuid5": _format("UUID of version 5", _matches(_UUID % ("5", "[89abAB]"))),
-    "mac": _format("MAC address", _matches(_MAC)),
-    "email": _format("e-mail address", _matches(_EMAIL)),
-    "hostname": _format("host name", _matches(_HOSTNAME)),
-    "uri": _format("URI", _matches(_URI)),
-    "k8s-short-name": _format("short name", _matches(_LABEL)),
-    "k8s-long-name": _format("long name", _matches(rf"{_LABEL}(\.{_LABEL})*")),
 }
+_INT64 = _between(-(2**63), 2**63 - 1)
+_NUMBERS: Mapping[tuple[str, str], _Look] = {
+    ("integer", "int32"): _between(-(2**31), 2**31 - 1),
+    ("number", "float"): _between(-_FLOAT32, _FLOAT32),
+}
+_ANY_NUMBER = {"integer": _INT64, "number": _between(-sys.float_info.max, sys.float_info.max)}
+
+
+def _formats(schema: Mapping[str, Any]) -> Iterator[_Look]:
+    """What looks at the format of a schema; a number has bounds without any, too."""
+    kind, name = text_of(schema.get("type")), text_of(schema.get("format"))
+    if kind in ("", "string") and name.replace("-", "") in _STRINGS:
+        yield _STRINGS[name.replace("-", "")]
+    whole = "integer" if schema.get("x-kubernetes-int-or-string") is True else kind
+    if whole in _ANY_NUMBER:
+        yield _NUMBERS.get((kind, name), _ANY_NUMBER[whole])
 
 
 def format_fault(name: str, value: Any) -> str:
     """What is wrong with a value of a format; "" where nothing is, and for a format that is not known."""
-    look = _FORMATS.get(name)
+    look = _STRINGS.get(name.replace("-", ""))
     return look(value) if look is not None else ""

@@ -138,7 +138,7 @@ def _find_all(text: str, pattern: str, count: int = -1) -> list[str]:
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):(.*)", re.DOTALL | re.ASCII)
 _PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})", re.ASCII)
 #: A host: escapes in it are of bytes that are no ASCII; a % of a zone is escaped as well.
-_HOST = re.compile(r"([^\[\]\s/\\^`{}|%:]|%[89a-fA-F][0-9a-fA-F])*")
+_HOST = re.compile(r"([^\[\]\s/\\^`{}|%:#]|%[89a-fA-F][0-9a-fA-F])*")
 _ADDRESS = re.compile(r"\[([0-9a-fA-F:.]+)(%25[^\[\]\s%]+)?\]", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*", re.ASCII)
 _PORT = re.compile(r"(:[0-9]*)?", re.ASCII)
@@ -155,14 +155,24 @@ def _url(text: str) -> Opaque:
     """A URL as its text, with scheme, host, path and query, where Go's url.ParseRequestURI and url.Parse take it."""
     try:
         # the first look takes a fragment for a part of what is before it
-        _parts_of(text)
+        _parts_of(text, asked=True)
         return Opaque(URL, text, _parts_of(text.partition("#")[0]))
     except _Wrong as error:
         raise EvaluationError(f"URL parse error during conversion from string: {text[:80]!r}") from error
 
 
-def _parts_of(text: str) -> tuple[str, str, str, str]:
-    """
+def is_uri(text: str) -> bool:
+    """Whether Go's url.ParseRequestURI takes a text."""
+    try:
+        _parts_of(text, asked=True)
+    except _Wrong:
+        return False
+    return True
+
+
+def _parts_of(text: str, asked: bool = False) -> tuple[str, str, str, str]:
+    """Scheme, host, path and query of a URL; one that is `asked` of a server has no host without a scheme.
+
     Raises:
         _Wrong: it is no URL that stands for itself.
     """
@@ -178,27 +188,38 @@ def _parts_of(text: str) -> tuple[str, str, str, str]:
             raise _Wrong
         return scheme, "", "", query
     host, path = "", rest
-    if rest.startswith("//") and (scheme or not rest.startswith("///")):
+    if rest.startswith("//") and (scheme or not (asked or rest.startswith("///"))):
         authority, slash, path = rest[2:].partition("/")
-        host, path = _host(authority), slash + path
+        host, path = _host(authority, scheme), slash + path
     if _PERCENT.search(path):
         raise _Wrong
     return scheme, host, path, query
 
 
-def _host(authority: str) -> str:
+def _host(authority: str, scheme: str) -> str:
     user, at, host = authority.rpartition("@")
     if at and (not _USER.fullmatch(user) or _PERCENT.search(user)):
         raise _Wrong
-    name, colon, port = host.partition(":")
     if host.startswith("["):
         address, bracket, port = host.rpartition("]")
         found = _ADDRESS.fullmatch(address + bracket)
-        if found is None or not _can(_address, found[1]) or ":" not in found[1] or not _PORT.fullmatch(port):
+        if found is None or not _is_ipv6(found[1]) or not _PORT.fullmatch(port):
             raise _Wrong
-    elif not _HOST.fullmatch(name) or not _PORT.fullmatch(colon + port):
+        return unquote(host)
+    # several hosts with their ports, as databases have them, are one but for the web
+    colon = host.find(":") if scheme in ("http", "https") else host.rfind(":")
+    name, port = (host[:colon], host[colon:]) if colon >= 0 else (host, "")
+    if not _HOST.fullmatch(name.replace(":", "")) or not _PORT.fullmatch(port):
         raise _Wrong
     return unquote(host)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 define(TABLE, "isURL(string) -> bool")(lambda text: _can(_url, text))

@@ -151,6 +151,12 @@ def test_null_among_strings_is_taken_but_said() -> None:
     assert [path for path, _message in faults(obj, worst=WARN)] == [f"{CONTAINER}.args.1"]
 
 
+@pytest.mark.parametrize("text", ["aGk", "xaGk=", "aGk==", "a Gk=", "aGk=aGk="])
+def test_what_is_nearly_base64_is_none(text: str) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": text}}
+    assert [path for path, _message in faults(secret)] == ["data.k"]
+
+
 def test_base64_is_checked_and_never_shown() -> None:
     (secret,) = objects("{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {a: aGk=, b: hunter2!}}")
     found = faults(secret.object)
