@@ -3,8 +3,8 @@
 """Kubernetes objects against the schemas of a cluster's version, and of the CustomResourceDefinitions beside them.
 
 As strict as `kubectl --validate=strict`: unknown fields, wrong types, missing fields, values outside a closed list,
-numbers out of range, quantities, times and base64 that cannot be read, elements that a list may hold only once; and
-API versions that a Kubernetes version has removed, with what to use instead.
+numbers out of range, quantities, times and base64 that cannot be read; elements that a list may hold only once, which
+server-side apply refuses; and API versions that a Kubernetes version has removed, with what to use instead.
 
 The schemas are made from Kubernetes' own modules by hack/kubernetes_schemas.py, which also says how they are written
 down.  Admission webhooks and checks that the API server makes in Go are not run here; the CEL rules of definitions
@@ -212,7 +212,7 @@ class ListOf(Node):
         """An element that is null: the API server makes the empty value of it, which is seldom meant."""
         if isinstance(self.inner, (_Scalar, _Enum)):
             faults.add(at, "is null, which counts as an empty value", WARN)
-        else:
+        elif self.inner is not ANYTHING:
             faults.add(at, "must not be null")
 
     def compare(self, items: list[Any], at: At, faults: Faults) -> None:

@@ -133,6 +133,22 @@ def test_what_the_api_server_takes_passes(path: str, value: Any) -> None:
     assert faults(changed(path, value)) == []
 
 
+def test_null_is_a_value_where_anything_is_one() -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {"a": {"enum": ["x", None]}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "Widget", "plural": "widgets"}
+    spec = {"group": "example.org", "scope": "Namespaced", "names": names, "versions": [version]}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.org"},
+        "spec": spec,
+    }
+    assert _schema.validate(definition) == []
+    schema["allOf"] = [None]
+    assert [message for _path, message in faults(definition)] == ["must not be null"]
+
+
 def test_elements_that_a_list_holds_twice() -> None:
     ports = [{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"}]
     assert faults(changed(f"{CONTAINER}.ports", ports)) == [
