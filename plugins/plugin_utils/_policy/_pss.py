@@ -827,7 +827,7 @@ class _Wanted(NamedTuple):
 
 
 def check(jobs: Sequence[Job]) -> list[list[Finding]]:
-    """Judge every job's objects; "latest" means the version of the cluster where that is known.
+    """Judge every job's objects; "latest", and in a label a later one, means the version of the cluster if it is known.
 
     Raises:
         PodSecurityError: a job's parameters are wrong.
@@ -855,8 +855,10 @@ def _wanted(job: Job, at: ObjectAt, cache: dict[int, Mapping[str, Mapping[str, A
             cache[id(job)] = _namespace_labels(job)
         labels = cache[id(job)].get(str(metadata_of(at.object).get("namespace") or "default"), {})
         level, version, found = namespace_policy(labels, params.get("default", RESTRICTED), version)
-    if version == "latest":
-        version = cluster_version(job.context.version)
+    cluster = cluster_version(job.context.version)
+    # what a label asks of an older API server, that one does as well as it can
+    if version == "latest" or (params["level"] == _FROM_NAMESPACE and parse_version(version) > parse_version(cluster)):
+        version = cluster
     return _Wanted(level, version, found)
 
 

@@ -357,6 +357,29 @@ def test_latest_is_the_cluster_s_version() -> None:
     assert (len(older), len(newer), len(unknown)) == (1, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("params", "version", "count"),
+    [
+        ({"level": "namespace"}, "1.36.3", 1),
+        ({"level": "namespace"}, "1.37.0", 0),
+        ({"level": "namespace"}, "", 0),
+        ({"level": "baseline", "version": "v1.37"}, "1.36.3", 0),
+    ],
+)
+def test_a_label_asks_an_older_cluster_for_no_more_than_it_knows(
+    params: dict[str, str], version: str, count: int
+) -> None:
+    labels = {
+        "pod-security.kubernetes.io/enforce": "baseline",
+        "pod-security.kubernetes.io/enforce-version": "v1.37",
+    }
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": labels}}
+    pod = changed("securityContext: {sysctls: [{name: net.ipv4.tcp_notsent_lowat, value: '1'}]}")
+    asked = job("pss", params, [object_at(pod)], everything=[object_at(space)], version=version)
+    (found,) = _pss.check([asked])
+    assert len(found) == count
+
+
 def test_the_namespace_s_own_level() -> None:
     def namespace(name: str, level: str) -> dict[str, Any]:
         labels = {"pod-security.kubernetes.io/enforce": level}
