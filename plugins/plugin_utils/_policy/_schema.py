@@ -14,6 +14,7 @@ down.  Admission webhooks and checks that the API server makes in Go are not run
 from __future__ import annotations
 
 import binascii
+import datetime
 import json
 import os
 import re
@@ -409,9 +410,18 @@ def look_base64(value: Any) -> str:
 def look_time(value: Any) -> str:
     if type(value) is not str:
         return f"must be a time, not {kind_of(value)}"
-    if len(value) <= 64 and TIME.fullmatch(value):
+    if len(value) <= 64 and TIME.fullmatch(value) and _is_day(value):
         return ""
     return f"is no time: {shown(value)}; write 2026-01-31T12:00:00Z"
+
+
+def _is_day(text: str) -> bool:
+    """Whether a time is on a day that there is; years begin with 0, which is one with a 29th of February."""
+    try:
+        datetime.date(int(text[:4]) or 4, int(text[5:7]), int(text[8:10]))
+    except ValueError:
+        return False
+    return True
 
 
 ANYTHING = Node()

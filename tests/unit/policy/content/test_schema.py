@@ -101,6 +101,7 @@ def test_a_good_object_passes_in_every_version(version: str) -> None:
         (f"{CONTAINER}.livenessProbe.httpGet.port", [], "must be a whole number or a string"),
         ("metadata.creationTimestamp", "yesterday", "is no time"),
         ("metadata.creationTimestamp", "2026-13-01T00:00:00Z", "is no time"),
+        ("metadata.creationTimestamp", "2026-02-29T00:00:00Z", "is no time"),
         ("kind", 1, "must be a string"),
         ("kind", "", "is missing"),
         ("apiVersion", None, "is missing"),
