@@ -189,20 +189,22 @@ class _Tasks:
         scopes = AllBut() if places - self._known else AllBut(self._known - places)
         seen = {id(at) for one in objects for at in (one.pair.before, one.pair.after)}
 
-        @cache  # most files are the same on both sides
-        def matters(data: bytes) -> bool:
-            return any(look(data) for look in looks)
-
-        for tree, found in zip((self.trees.before, self.trees.after), out, strict=True):
+        words = frozenset[str]().union(*(look.words for look in looks))
+        matters = Look(words, cache(lambda data: any(look.sees(data) for look in looks)))
+        for tree, found in zip((self.trees.after, self.trees.before), reversed(out), strict=True):
             for at in self.trees.manifests.every(tree, scopes, matters):
                 if id(at) not in seen:
                     found.setdefault(at.subject.scope, []).append(at)
+            if not out[1]:
+                break  # where nothing is wrong in the end it does not matter what was before
         for outcome in self.trees.renderings.every(scopes, matters):
             self.notes += outcome.findings(NEEDED)
             scope = self.trees.renderings.environment(outcome.root)
             for made, found in zip(outcome.sides, out, strict=True):
                 mine = [
-                    at for at in made if id(at) not in seen and matters(json.dumps(at.object, default=str).encode())
+                    at
+                    for at in made
+                    if id(at) not in seen and matters.sees(json.dumps(at.object, default=str).encode())
                 ]
                 found.setdefault(scope, []).extend(mine)
         return out
@@ -477,8 +479,8 @@ def _broken_by(old: str, new: str) -> Look | None:
     """Tells which files may hold something that an upgrade breaks; None where there is no such thing."""
     from ansible_collections.weft.platform.plugins.plugin_utils._policy._schema import broken_by  # dear
 
-    look = broken_by(old, new)
-    return look and (lambda data: may_disguise(data) or look(data))
+    kinds, sees = broken_by(old, new)
+    return Look(kinds, lambda data: may_disguise(data) or sees(data)) if kinds else None
 
 
 def _nearest(clusters: _Clusters) -> list[Finding]:

@@ -16,7 +16,7 @@ import select
 import stat
 import subprocess  # nosec: fixed commands, no shell
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple, Protocol, Self
@@ -46,6 +46,10 @@ _NAME = 253
 _COAUTHOR = re.compile(rb"^co-authored-by:(.*)$", re.I | re.M)
 #: A mode in a tree: Git reads any number of zeros before it, and no more than 16 bits.
 _OCTAL = re.compile(rb"0*(?:1[0-7]{5}|[1-7][0-7]{4})")
+#: Modes as Git writes them, and what they are here.
+_MODES = {b"40000": DIRECTORY, **{one.encode(): one for one in ("100644", "100755", LINK, SUBMODULE)}}
+#: Names that no checkout could hold, in small letters.
+_IMPOSSIBLE = frozenset(("", ".", "..", ".git"))
 #: What means something in an extended regular expression (POSIX).
 _SPECIAL = re.compile(r"[\\.\[(){*+?|^$]")
 
@@ -95,6 +99,9 @@ class Files(Tree, Protocol):
         Raises:
             GitError: one of them cannot be read.
         """
+
+    def mentions(self, words: Iterable[str]) -> Collection[str]:
+        """Paths of YAML and JSON files that hold one of `words` literally (or may); Git does the search."""
 
     def names(self, under: str = "") -> Mapping[str, Entry]:
         """The entries of one directory by name; {} when there is none."""
@@ -179,6 +186,7 @@ class Repository:
         self._oid_bytes = len(oid) // 2
         self._batch: subprocess.Popen[bytes] | None = None
         self._buffer = b""
+        self._at = 0
         objects = objects_directory(os.fspath(path))
         self._home = _make_git_directory("sha256" if len(oid) == 64 else "sha1")
         self._environment = _environment(self._home, objects, environment or {})
@@ -242,10 +250,10 @@ class Repository:
         return data[:-1]
 
     def _header(self, oid: str) -> tuple[str, int]:
-        while b"\n" not in self._buffer:
-            self._fill(oid)
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        words = line.decode("ascii", "replace").split()
+        while (end := self._buffer.find(b"\n", self._at)) < 0:
+            self._buffer, self._at = self._buffer[self._at :] + self._more(oid), 0
+        words = self._buffer[self._at : end].decode("ascii", "replace").split()
+        self._at = end + 1
         if len(words) != 3 or words[0] != oid or not words[2].isdigit():
             raise GitError(
                 f"object {oid} is missing; fetch the whole history of both branches (a shallow clone is not enough)"
@@ -253,17 +261,19 @@ class Repository:
         return words[1], int(words[2])
 
     def _take(self, size: int) -> bytes:
-        parts, have = [self._buffer], len(self._buffer)
-        while have < size:
-            self._buffer = b""
-            self._fill("")
-            parts.append(self._buffer)
-            have += len(self._buffer)
-        data = b"".join(parts)
-        self._buffer = data[size:]
-        return data[:size]
+        start, self._at = self._at, self._at + size
+        if self._at <= len(self._buffer):
+            return self._buffer[start : self._at]
+        parts = [self._buffer[start:]]
+        left = size - len(parts[0])
+        while left > 0:
+            self._buffer = self._more("")
+            parts.append(self._buffer[:left])
+            self._at = len(parts[-1])
+            left -= self._at
+        return b"".join(parts)
 
-    def _fill(self, oid: str) -> None:
+    def _more(self, oid: str) -> bytes:
         batch = self._started()
         assert batch.stdout is not None  # it is a pipe
         descriptor = batch.stdout.fileno()
@@ -275,11 +285,11 @@ class Repository:
         if not data:
             self._stop()
             raise GitError(f"object {oid} cannot be read; the repository is damaged (see git fsck)")
-        self._buffer += data
+        return data
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._batch is None:
-            self._buffer = b""
+            self._buffer, self._at = b"", 0
             self._batch = self._popen("cat-file", "--batch")
         return self._batch
 
@@ -511,22 +521,6 @@ class Repository:
         # what was merged within a file is no object of Git's, so its content is compared
         return left.mode.startswith("100") and one.read(path) == other.read(path)
 
-    def mentions(self, tree: Tree, words: Iterable[str]) -> list[str]:
-        """Paths of YAML and JSON files of `tree` that hold one of `words` literally (or may); Git does the search."""
-        below = tree.below if isinstance(tree, OverlaidTree) else tree
-        assert isinstance(below, GitTree)  # there are no other trees
-        files = [f"*{suffix}" for suffix in YAML_SUFFIXES]
-        found: set[str] = set()
-        for pattern in _patterns(words):
-            # one expression of many words takes Git far less time than many fixed words
-            arguments = ["grep", "-l", "-z", "-a", "-E", "--threads=1", "-e", pattern, below.root, "--", *files]
-            out = self.run(*arguments, okay=(0, 1))[1]
-            found |= {name.decode("utf-8", "surrogateescape").partition(":")[2] for name in out.split(b"\0") if name}
-        if isinstance(tree, OverlaidTree):
-            found -= tree.chosen.keys()
-            found |= {path for path, entry in tree.chosen.items() if entry and path.endswith(YAML_SUFFIXES)}
-        return sorted(found)
-
 
 class GitTree:
     """The files of a tree object."""
@@ -535,6 +529,7 @@ class GitTree:
         self.repository = repository
         self.root = root
         self._listings: dict[str, Mapping[str, Entry]] = {}
+        self._walked: list[Entry] | None = None
 
     def entry(self, path: str) -> Entry | None:
         """The entry at `path`; "" is the top directory."""
@@ -555,6 +550,13 @@ class GitTree:
 
     def walk(self, under: str = "") -> Iterator[Entry]:
         """Every file, link and submodule below the directory `under`."""
+        if under:
+            return self._walk(under)
+        if self._walked is None:
+            self._walked = list(self._walk(""))  # several checks look at all there is
+        return iter(self._walked)
+
+    def _walk(self, under: str) -> Iterator[Entry]:
         top = self.entry(under)
         todo = [top] if top is not None and top.mode == DIRECTORY else []
         while todo:
@@ -583,6 +585,17 @@ class GitTree:
     def ahead(self, paths: Iterable[str]) -> None:
         """Read files that are about to be asked for, many at a time."""
         self.repository.ahead(_plain_files(self, paths))
+
+    def mentions(self, words: Iterable[str]) -> set[str]:
+        """Paths of YAML and JSON files that hold one of `words` literally; Git does the search."""
+        files = [f"*{suffix}" for suffix in YAML_SUFFIXES]
+        found: set[str] = set()
+        for pattern in _patterns(words):
+            # one expression of many words takes Git far less time than many fixed words
+            arguments = ["grep", "-l", "-z", "-a", "-E", "--threads=1", "-e", pattern, self.root, "--", *files]
+            out = self.repository.run(*arguments, okay=(0, 1))[1]
+            found |= {name.decode("utf-8", "surrogateescape").partition(":")[2] for name in out.split(b"\0") if name}
+        return found
 
     def read_link(self, path: str) -> str:
         """What is written in the link at `path`."""
@@ -668,6 +681,11 @@ class OverlaidTree:
         """Read files that are about to be asked for, many at a time."""
         self.below.repository.ahead(_plain_files(self, paths))
 
+    def mentions(self, words: Iterable[str]) -> set[str]:
+        """Paths of YAML and JSON files that hold one of `words` literally, or are not those below."""
+        chosen = {path for path, entry in self.chosen.items() if entry and path.endswith(YAML_SUFFIXES)}
+        return self.below.mentions(words) - self.chosen.keys() | chosen
+
     def read_link(self, path: str) -> str:
         """What is written in the link at `path`."""
         return _link_text(self, self.below.repository, path)
@@ -710,6 +728,10 @@ class PartialTree:
     def ahead(self, paths: Iterable[str]) -> None:
         """Read files that are about to be asked for, many at a time."""
         self.whole.ahead(path for path in paths if self._has(path))
+
+    def mentions(self, words: Iterable[str]) -> set[str]:
+        """Paths of YAML and JSON files that hold one of `words` literally (or may)."""
+        return {path for path in self.whole.mentions(words) if self._has(path)}
 
     def read_link(self, path: str) -> str:
         """What is written in the link at `path`."""
@@ -781,9 +803,9 @@ def _parse_tree(oid: str, data: bytes, oid_bytes: int, under: str) -> dict[str, 
         if end < 0 or not space or end + 1 + oid_bytes > len(data):
             raise GitError(f"tree {oid} is damaged (see git fsck)")
         name = raw.decode("utf-8", "surrogateescape")
-        if name in ("", ".", "..") or "/" in name or name.lower() == ".git" or name in out:
+        if "/" in name or name in out or name.lower() in _IMPOSSIBLE:
             raise GitError(f"tree {oid} holds the impossible name {under + name!r} (see git fsck)")
-        known = _mode(mode)
+        known = _MODES.get(mode) or _mode(mode)
         if known is None:
             raise GitError(f"tree {oid} holds {under + name!r} of the impossible mode {mode!r} (see git fsck)")
         out[name] = Entry(name, known, data[end + 1 : end + 1 + oid_bytes].hex())

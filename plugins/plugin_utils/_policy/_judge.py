@@ -323,7 +323,7 @@ class _Run:
         built_in = (
             _valid.check_variables(found.effects, schema),
             _valid.check_life(found.effects, sides, schema),
-            _valid.check_twice(found.objects, repository, merge.after, found.manifests),
+            _valid.check_twice(found.objects, merge.after, found.manifests),
             _valid.check_orphans(found.objects, merge.after, found.manifests, found.renderings)
             if policy.settings.check(_valid.ORPHAN) != OFF
             else (),

@@ -55,8 +55,16 @@ NEEDED = (
     "of policy/settings.yml if nobody applies it."
 )
 
-#: Tells of a content whether it matters.
-Look = Callable[[bytes], bool]
+
+class Look(NamedTuple):
+    """Tells of a content whether it matters.
+
+    words  a content that does has one of these, or may have it in disguise
+    sees   whether one does
+    """
+
+    words: frozenset[str]
+    sees: Callable[[bytes], bool]
 
 
 class Root(NamedTuple):
@@ -410,7 +418,7 @@ class Renderings:
     def _may_make(self, root: Root, look: Look) -> bool:
         if root.how == HELM:
             return True
-        found: bool = _render().may_make(self.trees[1], root.directory, self.limits, look)
+        found: bool = _render().may_make(self.trees[1], root.directory, self.limits, look.sees)
         return found
 
 

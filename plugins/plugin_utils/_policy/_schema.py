@@ -601,10 +601,13 @@ def _is_wider(code: str, other: str) -> bool:
     return code == other or (wide is not None and narrow is not None and wide >= narrow)
 
 
-def broken_by(old: str, new: str) -> Callable[[bytes], bool] | None:
-    """Tells of a file's content whether an upgrade may break, or bring to its end, an object in it; None: it cannot.
+def broken_by(old: str, new: str) -> tuple[frozenset[str], Callable[[bytes], bool]]:
+    """Tells of a file's content whether an upgrade may break, or bring to its end, an object in it.
 
     Most of a repository can be passed over so: only words are looked for.
+
+    Returns:
+        The kinds of which it may (none: it cannot), and what tells.
 
     Raises:
         SchemaError: the schemas cannot be read.
@@ -615,14 +618,11 @@ def broken_by(old: str, new: str) -> Callable[[bytes], bool] | None:
     words = [(field.encode(), {kind.encode() for kind in kinds}) for field, kinds in fields.items()]
     every = sorted({kind for _field, kinds in words for kind in kinds})
 
-    if not every:
-        return None
-
     def look(data: bytes) -> bool:
         there = {kind for kind in every if kind in data}
         return bool(there) and any(there & kinds and field in data for field, kinds in words)
 
-    return look
+    return frozenset(kind.decode() for kind in every), look
 
 
 def nearest_minor(version: str) -> int:

@@ -112,14 +112,17 @@ class Understanding(NamedTuple):
 def holding(words: Collection[str]) -> _roots.Look:
     """Whether a content holds one of these words, or may hold it in disguise."""
     wanted = [word.encode("utf-8", "surrogateescape") for word in words]
-    return lambda data: may_disguise(data) or any(word in data for word in wanted)
+    return _roots.Look(frozenset(words), lambda data: may_disguise(data) or any(word in data for word in wanted))
+
+
+#: By one of these a word in a content may be written in other bytes: with escapes, or as !!binary by any name.
+DISGUISES = ("\\", "!!", "!<", "%TAG")
 
 
 def may_disguise(data: bytes) -> bool:
-    """Whether words in a content may be written in other bytes: UTF-16, with escapes, or as !!binary by any name."""
+    """Whether words in a content may be written in other bytes."""
     # one byte is found far faster than two
-    tags = b"!" in data and (b"!!" in data or b"!<" in data or b"%TAG" in data)
-    return tags or b"\\" in data or b"\0" in data
+    return b"\\" in data or (b"!" in data and (b"!!" in data or b"!<" in data)) or b"%TAG" in data
 
 
 class AllBut(Container[str]):
@@ -182,7 +185,7 @@ class Manifests:
 
     def _objects_in(self, tree: Files, path: str, look: _roots.Look | None) -> Sequence[ObjectAt]:
         try:
-            if look is not None and not look(tree.read(path)):
+            if look is not None and not look.sees(tree.read(path)):
                 return ()
             return self.parsed(tree, path).objects
         except (_yaml.YamlError, TooLarge):
@@ -191,7 +194,7 @@ class Manifests:
     def every(self, tree: Files, scopes: Container[str], look: _roots.Look | None = None) -> list[ObjectAt]:
         """Every object in plain files of a tree whose scope is one of `scopes`.
 
-        This reads the whole repository; only checks that need all objects ask for it.
+        Without a `look` this reads the whole repository; only checks that need all objects ask for it.
 
         Args:
             tree: the files.
@@ -199,7 +202,9 @@ class Manifests:
             look: a file is only looked into when this is true of its content.
         """
         inputs: dict[str, bool] = {}
+        named = None if look is None else tree.mentions({*look.words, *DISGUISES})
         inside = (entry for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
+        inside = (entry for entry in inside if named is None or entry.path in named)
         inside = (entry for entry in inside if self.layout.environment(entry.path) in scopes)
         wanted = sorted(entry.path for entry in inside if self._may_hold_objects(tree, entry, inputs))
         tree.ahead(wanted)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Path, Value, same
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import group_of, metadata_of, text_of
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import PATH, VARIABLE, Effect
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files, Repository
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import VERSION, Side, exact
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import order
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
@@ -329,9 +329,7 @@ def _is_written(one: Object, after: Files) -> bool:
     return entry is not None and entry.mode.startswith("100")
 
 
-def check_twice(
-    objects: Sequence[Object], repository: Repository, after: Files, manifests: Manifests
-) -> Iterator[Finding]:
+def check_twice(objects: Sequence[Object], after: Files, manifests: Manifests) -> Iterator[Finding]:
     """Objects that come and are in another place already.
 
     One that belongs to no environment may be meant to be another than that of an environment, so that is a warning.
@@ -344,7 +342,7 @@ def check_twice(
     names = {one.effect.subject.name.rpartition("/")[2] for one in coming}
     kinds = holding({one.effect.subject.type.partition(".")[0] for one in coming})
     places: dict[tuple[str, ...], list[ObjectAt]] = {}
-    for path in repository.mentions(after, names):
+    for path in sorted(after.mentions(names)):
         for found in manifests.objects(after, path, kinds):
             places.setdefault(identity(found)[1:], []).append(found)
     for one in coming:
