@@ -149,6 +149,8 @@ class Manifests:
             size=limits.blob_bytes, nodes=max(1000, limits.blob_bytes // 4), depth=limits.depth
         )
         self._parsed: dict[tuple[str, str], Parsed] = {}
+        #: Directories that are there to be rendered, or not.
+        self._rendered: dict[tuple[Files, str], bool] = {}
 
     def parsed(self, tree: Files, path: str, written: str = "") -> Parsed:
         """What the file at `path` holds.
@@ -179,7 +181,7 @@ class Manifests:
             look: the file is only looked into when this is true of its content.
         """
         entry = tree.entry(path)
-        if entry is None or not self._may_hold_objects(tree, entry, {}):
+        if entry is None or not self._may_hold_objects(tree, entry):
             return ()
         return self._objects_in(tree, path, look)
 
@@ -201,17 +203,16 @@ class Manifests:
             scopes: environments, "" for what belongs to none.
             look: a file is only looked into when this is true of its content.
         """
-        inputs: dict[str, bool] = {}
         named = None if look is None else tree.mentions({*look.words, *DISGUISES})
         inside = (entry for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
         inside = (entry for entry in inside if named is None or entry.path in named)
         inside = (entry for entry in inside if self.layout.environment(entry.path) in scopes)
-        wanted = sorted(entry.path for entry in inside if self._may_hold_objects(tree, entry, inputs))
+        wanted = sorted(entry.path for entry in inside if self._may_hold_objects(tree, entry))
         tree.ahead(wanted)
         return [one for path in wanted for one in self._objects_in(tree, path, look)]
 
-    def _may_hold_objects(self, tree: Files, entry: Entry, inputs: dict[str, bool]) -> bool:
-        """Whether a file is read for objects; `inputs` remembers which directories are there to be rendered."""
+    def _may_hold_objects(self, tree: Files, entry: Entry) -> bool:
+        """Whether a file is read for objects."""
         path = entry.path
         if not is_file(entry) or not path.endswith(YAML_SUFFIXES):
             return False
@@ -219,10 +220,10 @@ class Manifests:
             return False
         if path.startswith((f"{POLICY}/", f"{self.layout.inventories}/")):
             return False
-        directory = path.rpartition("/")[0]
-        if directory not in inputs:
-            inputs[directory] = _roots.is_input(tree, path)
-        return not inputs[directory]
+        key = (tree, path.rpartition("/")[0])
+        if key not in self._rendered:
+            self._rendered[key] = _roots.is_input(tree, path)
+        return not self._rendered[key]
 
 
 def understand(
