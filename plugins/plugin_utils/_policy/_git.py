@@ -91,7 +91,7 @@ class Difference(NamedTuple):
 
 
 class Files(Tree, Protocol):
-    """A Tree that also lists single directories and reads links; both trees here do."""
+    """A Tree that also lists single directories and reads links; the trees here do."""
 
     def ahead(self, paths: Iterable[str]) -> None:
         """Read files that are about to be asked for, many at a time; one that is too large is left out.
@@ -101,7 +101,11 @@ class Files(Tree, Protocol):
         """
 
     def mentions(self, words: Iterable[str]) -> Collection[str]:
-        """Paths of YAML and JSON files that hold one of `words` literally (or may); Git does the search."""
+        """Paths of YAML and JSON files that hold one of `words` literally (or may); Git does the search.
+
+        Raises:
+            GitError: one of them cannot be read.
+        """
 
     def names(self, under: str = "") -> Mapping[str, Entry]:
         """The entries of one directory by name; {} when there is none."""
@@ -293,13 +297,13 @@ class Repository:
             self._batch = self._popen("cat-file", "--batch")
         return self._batch
 
-    def _popen(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _popen(self, *arguments: str, errors: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(  # nosec
                 ["git", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=errors,
                 env=self._environment,
                 cwd=self._home,
                 bufsize=0,
@@ -317,20 +321,25 @@ class Repository:
         batch.kill()
         batch.wait()
 
-    def run(self, *arguments: str, okay: tuple[int, ...] = (0,)) -> tuple[int, bytes]:
+    def run(self, *arguments: str, okay: tuple[int, ...] = (0,), silent: bool = False) -> tuple[int, bytes]:
         """Exit code and output of one more Git command.
 
+        Args:
+            arguments: the command.
+            okay: exit codes that are no failure.
+            silent: it says something of an object that it cannot read, passes it over and exits as if all were well.
+
         Raises:
-            GitError: it exits with a code that is not `okay`, or takes too long.
+            GitError: it exits with a code that is not `okay`, takes too long, or is not silent and should be.
         """
-        process = self._popen(*arguments)
+        process = self._popen(*arguments, errors=subprocess.PIPE if silent else subprocess.DEVNULL)
         try:
-            out, _ = process.communicate(timeout=max(0.01, self.deadline - time.monotonic()))
+            out, said = process.communicate(timeout=max(0.01, self.deadline - time.monotonic()))
         except subprocess.TimeoutExpired as error:
             process.kill()
             process.communicate()
             raise GitError(f"git {arguments[0]} did not end in time") from error
-        if process.returncode not in okay:
+        if process.returncode not in okay or said:
             raise GitError(
                 f"git {arguments[0]} failed; is the history complete? Fetch both branches wholly"
                 " (a shallow clone is not enough)"
@@ -535,7 +544,9 @@ class GitTree:
         """The entry at `path`; "" is the top directory."""
         if not path:
             return Entry("", DIRECTORY, self.root)
-        directory, _, name = path.rpartition("/")
+        directory, slash, name = path.rpartition("/")
+        if slash and not directory:
+            return None
         if directory not in self._listings:
             self._listings[directory] = self._listing(directory)
         found = self._listings[directory].get(name)
@@ -593,7 +604,7 @@ class GitTree:
         for pattern in _patterns(words):
             # one expression of many words takes Git far less time than many fixed words
             arguments = ["grep", "-l", "-z", "-a", "-E", "--threads=1", "-e", pattern, self.root, "--", *files]
-            out = self.repository.run(*arguments, okay=(0, 1))[1]
+            out = self.repository.run(*arguments, okay=(0, 1), silent=True)[1]
             found |= {name.decode("utf-8", "surrogateescape").partition(":")[2] for name in out.split(b"\0") if name}
         return found
 
@@ -652,8 +663,8 @@ class OverlaidTree:
         """The entry at `path`; "" is the top directory."""
         if not path:
             return Entry("", DIRECTORY, "overlaid")
-        at, _, name = path.rpartition("/")
-        found = self.names(at).get(name)
+        at, slash, name = path.rpartition("/")
+        found = None if slash and not at else self.names(at).get(name)
         return None if found is None else Entry(path, found.mode, found.oid)
 
     def walk(self, under: str = "") -> Iterator[Entry]:
@@ -704,7 +715,7 @@ class PartialTree:
         self.directory = directory
 
     def _has(self, path: str) -> bool:
-        return path.partition("/")[0] in ("", self.directory)
+        return not path or path.partition("/")[0] == self.directory
 
     def entry(self, path: str) -> Entry | None:
         """The entry at `path`; "" is the top directory."""

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess  # nosec: fixed command, no shell
 from collections.abc import Mapping
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import is_oid
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import GitError
 
+#: Names that mean one reference, whatever others there are (gitrevisions(7)).
+_WHOLE = re.compile(r"refs/|HEAD(?![^~^@:])")
 #: How many references are named where none is near.
 _SOME = 5
 
@@ -26,7 +29,7 @@ def resolve(repository: str, name: str, environment: Mapping[str, str] | None = 
     if name.startswith("-"):
         raise GitError(f"{name!r} is no name of a commit")
     done = _git(repository, environment, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
-    if b"warning: refname " in done.stderr:
+    if b"warning: refname " in done.stderr and not _WHOLE.match(name):
         # Git would take the tag, which others may be able to make than those who may push to the branch
         raise GitError(f"{name!r} is the name of several references; say which: refs/heads/{name}, refs/tags/{name}")
     found = done.stdout.decode("ascii", "replace").strip()

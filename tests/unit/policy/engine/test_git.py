@@ -430,7 +430,11 @@ class TestNames:
         repo.git("config", "core.warnAmbiguousRefs", "false")
         with pytest.raises(GitError, match="refs/heads/main"):
             resolve(str(repo.path), "main")
-        assert resolve(str(repo.path), "refs/heads/main") == new
+        repo.git("symbolic-ref", "HEAD", "refs/heads/main")
+        for tag in ("refs/heads/main", "HEAD"):
+            repo.git("update-ref", f"refs/tags/{tag}", old)
+        for name in ("refs/heads/main", "HEAD", "HEAD~0"):
+            assert resolve(str(repo.path), name) == new, name  # these come before all others
 
     def test_a_name_that_is_not_there_is_said_with_how_to_go_on(
         self, repo: Repo, new_repo: Callable[..., Repo], tmp_path: os.PathLike[str]
@@ -475,6 +479,14 @@ def test_mentions(repo: Repo) -> None:
         assert sorted(repository.tree(base).mentions(["-e", "other"])) == ["b.yml"]
         assert repository.tree(base).mentions([]) == set()
         assert sorted(merged(repository, ours, head).after.mentions(["web"])) == ["a/x.yaml", "d.json", "e.yaml"]
+
+
+def test_mentions_passes_no_file_over_that_cannot_be_read(repo: Repo) -> None:
+    base = repo.commit({"a.yml": "web"})
+    oid = repo.git("rev-parse", f"{base}:a.yml").strip()
+    (repo.path / "objects" / oid[:2] / oid[2:]).unlink()
+    with Repository(repo.path, base) as repository, pytest.raises(GitError, match="history complete"):
+        repository.tree(base).mentions(["web"])
 
 
 def test_mentions_takes_words_as_they_are(repo: Repo) -> None:
