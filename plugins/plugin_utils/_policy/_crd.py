@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
+from math import inf
 from typing import Any, NamedTuple, TypeGuard
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _schema
@@ -508,7 +509,7 @@ def _multiple(step: float) -> _Look:
     def look(value: Any) -> str:
         if not _is_number(value):
             return ""
-        if step <= 0 or not abs(value) < 2**63:
+        if not 0 < step < inf or not abs(value) < 2**63:
             fits = False
         elif value == value // 1:
             # the API server takes the whole part of the step for whole numbers

@@ -30,7 +30,7 @@ _SSH, _GPG = b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE-----"
 #: What makes a principal in allowed_signers mean several people.
 _PATTERN = frozenset(",*?!")
 #: A line of allowed_signers (ssh-keygen(1)): principals, options, the key's type, the key.
-_LINE = re.compile(r'\s*("[^"]*"|[^\s#]\S*)\s(.*?)(?:sk-)?(?:ssh|ecdsa)-\S+\s+(\S+)', re.ASCII)
+_LINE = re.compile(r'\s*("[^"]*"|[^\s#]\S*)\s(?:(.*?)\s)?\s*(?:sk-)?(?:ssh|ecdsa)-\S+\s+(\S+)', re.ASCII)
 
 #: Words of gpg's status output by which a signature is no good, whatever else it says (GnuPG's doc/DETAILS).
 _BAD = frozenset({"BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "KEYREVOKED", "KEYEXPIRED", "NO_PUBKEY"})
@@ -142,7 +142,7 @@ class Signers:
         text = self.tree.read(ALLOWED_SIGNERS).decode("utf-8", "replace")
         for number, line in enumerate(text.split("\n"), start=1):
             found = _LINE.match(line)
-            if found is None or "cert-authority" in found[2].lower():
+            if found is None or "cert-authority" in (found[2] or "").lower():
                 continue  # whom an authority means is told by its certificates
             try:
                 key = binascii.a2b_base64(found[3])

@@ -140,6 +140,7 @@ def retry() -> Retry:
 
     return Retry(
         RETRIES,
+        allowed_methods=("GET", "HEAD"),
         backoff_factor=0.5,
         status_forcelist=_OVERLOADED,
         raise_on_status=False,

@@ -187,6 +187,8 @@ def validated(widget: dict[str, Any], found: _crd.Definition) -> list[_schema.Fa
         ("{type: number, multipleOf: 0.5}", [0.5, 1.5], [0.75, 1, 2.0, 10**400]),
         ("{type: number, multipleOf: 2.5}", [10], [5, 4]),
         ("{type: number, multipleOf: 0}", [], [1, 0.5]),
+        ("{type: number, multipleOf: .inf}", [], [1, 0.5]),
+        ("{type: number, multipleOf: .nan}", [], [1, 0.5]),
         ("{type: array, items: {type: string, nullable: true, enum: [a, null]}}", [["a"]], [[None], ["b"]]),
         ("{type: string, format: made-up}", ["anything"], []),
         ("{type: integer, allOf: [{minimum: 2}, {maximum: 4}]}", [3], [1, 5]),

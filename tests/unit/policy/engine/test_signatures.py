@@ -336,6 +336,7 @@ class TestMoreSsh:
             ("olga", "olga,mona"),
             ("olga@example.org", "mona"),
             ('mona valid-before="20200101"', "olga"),
+            ('mona namespaces="git,ssh-x"', "olga"),
         ],
     )
     def test_a_key_on_the_lines_of_two_people_is_an_error(
