@@ -191,12 +191,12 @@ class _Tasks:
 
         words = frozenset[str]().union(*(look.words for look in looks))
         matters = Look(words, cache(lambda data: any(look.sees(data) for look in looks)))
-        for tree, found in zip((self.trees.after, self.trees.before), reversed(out), strict=True):
+        for side, tree in ((1, self.trees.after), (0, self.trees.before)):
+            if not side and not out[1]:
+                break  # where nothing is wrong in the end it does not matter what was before
             for at in self.trees.manifests.every(tree, scopes, matters):
                 if id(at) not in seen:
-                    found.setdefault(at.subject.scope, []).append(at)
-            if not out[1]:
-                break  # where nothing is wrong in the end it does not matter what was before
+                    out[side].setdefault(at.subject.scope, []).append(at)
         for outcome in self.trees.renderings.every(scopes, matters):
             self.notes += outcome.findings(NEEDED)
             scope = self.trees.renderings.environment(outcome.root)
@@ -317,7 +317,7 @@ class _Tasks:
         from ansible_collections.weft.platform.plugins.plugin_utils._policy import _documents  # few policies ask
 
         trees, layout = (self.trees.before, self.trees.after), self.trees.manifests.layout
-        return list(_documents.changed(trees, self.trees.differences, layout))
+        return list(_documents.changed(trees, self.trees.differences, layout, self.trees.limits, self.trees.deadline))
 
     def _means(self, rule: Rule, selector: Selector, effect: Effect) -> bool:
         angles = views(effect, False)
@@ -353,10 +353,16 @@ class _Tasks:
         """An error for what may bring objects or documents that a rule is about and that cannot be looked at."""
         for effect in effects:
             excused = any(self.excuses(rule.exceptions[index]) for index in self._exceptions(rule, effect))
-            if not excused and any(self._means(rule, one.selector, effect) for one in rule.requires):
+            meant = [] if excused else [one for one in rule.requires if self._means(rule, one.selector, effect)]
+            plain = self.trees.manifests.layout.plain
+            if plain is not None and plain.matches(effect.reach):
+                meant = [one for one in meant if one.document]
+            if meant:
                 origin = effect.changes[0].origin
                 message = "what it brings cannot be looked at: it is a submodule, or a link to a directory"
                 remedy = "Put files there, or name it in `plain` of policy/settings.yml if it holds no objects."
+                if meant[0].document:
+                    remedy = "Put files there, or let `file` of the rule leave it out."
                 found = Finding(rule.name, rule.severity, ERROR, message, remedy=remedy, origin=origin)
                 self.notes.append(found._replace(subject=effect.subject))
 

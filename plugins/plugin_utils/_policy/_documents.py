@@ -17,7 +17,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect, Layout
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import YAML_SUFFIXES, Difference, Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import follow
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Entry, ObjectAt
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Entry, Limits, ObjectAt
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import indexed
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
     behind_links,
@@ -53,16 +53,23 @@ class Changed(NamedTuple):
     effect: Effect
 
 
-def changed(trees: tuple[Files, Files], differences: Sequence[Difference], layout: Layout) -> Iterator[Changed]:
+def changed(
+    trees: tuple[Files, Files], differences: Sequence[Difference], layout: Layout, limits: Limits, deadline: float
+) -> Iterator[Changed]:
     """The files that change, also those that do by what a link leads to.
 
     Args:
         trees: the files before and after.
         differences: every path that differs.
         layout: where things are.
+        limits: bounds on paths.
+        deadline: time.monotonic() after which GitError is raised.
+
+    Raises:
+        GitError: links lead to too many of them, or there is no time left.
     """
     paths = {one.path for one in differences}
-    for path in sorted(paths.union(behind_links(trees, paths))):
+    for path in sorted(paths.union(behind_links(trees, paths, limits, deadline))):
         before, after = (_content(tree, path) for tree in trees)
         is_there = after is not None or trees[1].entry(path) is not None
         if not is_there or (after is not None and not is_file(after)):

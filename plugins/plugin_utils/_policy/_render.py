@@ -173,20 +173,28 @@ _FOLDERS = ("resources", "bases", "components", "crds", "generators", "transform
 #: Keys with which Kustomize writes no kind, field or namespace that does not stand in a file.
 _AS_WRITTEN = frozenset(
     [
-        *(
-            "apiVersion",
-            "kind",
-            "metadata",
-            "resources",
-            "bases",
-            "components",
-            "namespace",
-            "namePrefix",
-            "nameSuffix",
-        ),
-        *("labels", "commonLabels", "commonAnnotations", "images", "replicas", "buildMetadata", "sortOptions"),
-        *("patches", "patchesStrategicMerge", "patchesJson6902"),
-        *("configMapGenerator", "secretGenerator", "generatorOptions"),
+        "apiVersion",
+        "kind",
+        "metadata",
+        "resources",
+        "bases",
+        "components",
+        "namespace",
+        "namePrefix",
+        "nameSuffix",
+        "labels",
+        "commonLabels",
+        "commonAnnotations",
+        "images",
+        "replicas",
+        "buildMetadata",
+        "sortOptions",
+        "patches",
+        "patchesStrategicMerge",
+        "patchesJson6902",
+        "configMapGenerator",
+        "secretGenerator",
+        "generatorOptions",
     ]
 )
 #: And those that it writes of its own.
@@ -237,7 +245,8 @@ def may_make(tree: Tree, directory: str, limits: Limits, look: Callable[[bytes],
         content = b"\n".join([*map(tree.read, stage.written), _WRITES])
     except (RenderError, GitError):
         return True
-    return not stage.keys <= _AS_WRITTEN or look(content)
+    # Kustomize reads UTF-16 as well, in which no word is found
+    return not stage.keys <= _AS_WRITTEN or b"\0" in content or look(content)
 
 
 def inputs(tree: Tree, directory: str, limits: Limits) -> Collection[str]:

@@ -49,7 +49,9 @@ _REFERENCES = ("resources", "bases", "components", "crds", "generators", "transf
 #: Renders one directory of one tree: (tree, directory, how, limits, deadline, values files) -> what came out.
 Renderer = Callable[[Files, str, str, Limits, float, tuple[str, ...]], Rendered]
 
-#: What to do where something that does not change cannot be rendered.
+#: What to do where something cannot be rendered.
+MEND = "Nothing passes unseen: mend it, or install the renderer where this is judged."
+#: And where it does not change.
 NEEDED = (
     "The change may be about what it makes: mend it, install the renderer where this is judged, or name it in `plain` "
     "of policy/settings.yml if nobody applies it."
@@ -105,9 +107,7 @@ class Outcome(NamedTuple):
         before, after = (() if side is None else side.objects for side in (self.before, self.after))
         return before, after
 
-    def findings(
-        self, remedy: str = "Nothing passes unseen: mend it, or install the renderer where this is judged."
-    ) -> list[Finding]:
+    def findings(self, remedy: str) -> list[Finding]:
         """What is to be said of the rendering itself; `remedy` of one that failed."""
         name = self.root.scope or "the top directory"
         if self.errors[1]:
@@ -186,7 +186,12 @@ def _kustomization(tree: Files, directory: str) -> str:
 
 def is_input(tree: Files, path: str) -> bool:
     """Whether a file lies where Kustomize may take it in, or is one that Helm makes objects of."""
-    return is_of_chart(tree, path) or any(_kustomization(tree, one) for one in _above(path))
+    return is_of_chart(tree, path) or is_kustomized(tree, path)
+
+
+def is_kustomized(tree: Files, path: str) -> bool:
+    """Whether Kustomize may take a file in; the same for all files of a directory."""
+    return any(_kustomization(tree, one) for one in _above(path))
 
 
 def is_of_chart(tree: Files, path: str) -> bool:
@@ -357,6 +362,12 @@ class Renderings:
         counting = {path for path in paths if self.counts(path)}
         for root in find(*self.trees, counting, self.layout) if counting else ():
             yield self._remember(root, *self.trees)
+
+    def charts(self, scopes: Collection[str]) -> Iterator[Outcome]:
+        """What Helm makes in some scopes of charts that the change does not touch, on each side."""
+        for root in self._untouched() if scopes else ():
+            if root.how == HELM and root not in self._known and self.environment(root) in scopes:
+                yield self._remember(root, *self.trees)
 
     def every(self, scopes: Container[str], look: Look) -> list[Outcome]:
         """What every root makes that belongs to one of these scopes, as far as it may make what `look` is true of.

@@ -109,6 +109,10 @@ class Understanding(NamedTuple):
     differences: tuple[Difference, ...] = ()
 
 
+#: So many links after each other are followed (Linux follows 40).
+_HOPS = 8
+
+
 def holding(words: Collection[str]) -> _roots.Look:
     """Whether a content holds one of these words, or may hold it in disguise."""
     wanted = [word.encode("utf-8", "surrogateescape") for word in words]
@@ -149,8 +153,8 @@ class Manifests:
             size=limits.blob_bytes, nodes=max(1000, limits.blob_bytes // 4), depth=limits.depth
         )
         self._parsed: dict[tuple[str, str], Parsed] = {}
-        #: Directories that are there to be rendered, or not.
-        self._rendered: dict[tuple[Files, str], bool] = {}
+        #: Whether Kustomize may take the files of a directory in.
+        self._kustomized: dict[tuple[Files, str], bool] = {}
 
     def parsed(self, tree: Files, path: str, written: str = "") -> Parsed:
         """What the file at `path` holds.
@@ -203,7 +207,7 @@ class Manifests:
             scopes: environments, "" for what belongs to none.
             look: a file is only looked into when this is true of its content.
         """
-        named = None if look is None else tree.mentions({*look.words, *DISGUISES})
+        named = None if look is None else _named(tree, look.words)
         inside = (entry for entry in tree.walk() if entry.path.endswith(YAML_SUFFIXES))
         inside = (entry for entry in inside if named is None or entry.path in named)
         inside = (entry for entry in inside if self.layout.environment(entry.path) in scopes)
@@ -221,9 +225,16 @@ class Manifests:
         if path.startswith((f"{POLICY}/", f"{self.layout.inventories}/")):
             return False
         key = (tree, path.rpartition("/")[0])
-        if key not in self._rendered:
-            self._rendered[key] = _roots.is_input(tree, path)
-        return not self._rendered[key]
+        if key not in self._kustomized:
+            self._kustomized[key] = _roots.is_kustomized(tree, path)
+        return not self._kustomized[key] and not _roots.is_of_chart(tree, path)
+
+
+def _named(tree: Files, words: Collection[str]) -> Collection[str] | None:
+    """The files that may hold one of these words; None: any, for there is one that Git cannot look for."""
+    if any(not word or {"\n", "\0"} & set(word) for word in words):
+        return None
+    return tree.mentions({*words, *DISGUISES})
 
 
 def understand(
@@ -277,7 +288,7 @@ class _Run:
         self.sides = [Side(tree, layout, self.manifests.yaml_limits) for tree in self.trees]
         renderer = renderer or self._render
         self.renderings = _roots.Renderings(self.trees, layout, limits, deadline, renderer, self._is_rendered_for)
-        self._versions: dict[str, str] = {}
+        self._versions: dict[tuple[int, str], str] = {}
         self.effects: list[Effect] = []
         self.objects: list[Object] = []
         self.moved: list[Object] = []
@@ -341,27 +352,34 @@ class _Run:
         changed = self.differences.keys() - self.done
         for outcome in self.renderings.changed(changed):
             self._outcome(outcome, changed)
+        # with another Kubernetes a chart may make something else
+        told = {"", *self.environments} if self.environments else set()
+        told = {one for one in told if self._version(0, one) != self._version(1, one)}
+        for outcome in self.renderings.charts(told):
+            self._outcome(outcome, changed, _roots.NEEDED)
 
     def _render(
         self, tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
     ) -> Rendered:
         # Renderers are costly to import and rarely wanted.
         module = import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")
-        version = self._version(self.layout.environment(f"{directory}/x")) if how == _roots.HELM else ""
+        side = 0 if tree is self.trees[0] else 1
+        version = self._version(side, self.layout.environment(f"{directory}/x")) if how == _roots.HELM else ""
         rendered: Rendered = module.render(
             tree, directory, how, limits, deadline, values, self.layout.isolated, version
         )
         return rendered
 
-    def _version(self, environment: str) -> str:
-        """The Kubernetes that an environment will have, or that all of them will; "" where they differ."""
+    def _version(self, side: int, environment: str) -> str:
+        """The Kubernetes of an environment before or after, or that which all have; "" where they differ."""
         from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import version_of  # it needs this
 
-        if environment not in self._versions:
+        key = (side, environment)
+        if key not in self._versions:
             names = {environment} if environment in self.layout.names else self.layout.names
-            found = {version_of(self.sides[1], name) for name in names}
-            self._versions[environment] = found.pop() if len(found) == 1 else ""
-        return self._versions[environment]
+            found = {version_of(self.sides[side], name) for name in names}
+            self._versions[key] = found.pop() if len(found) == 1 else ""
+        return self._versions[key]
 
     def _is_rendered_for(self, path: str) -> bool:
         return not self._is_policy(path) and not self._is_plain(path)
@@ -370,11 +388,11 @@ class _Run:
     def _is_policy(path: str) -> bool:
         return path.startswith(f"{POLICY}/")
 
-    def _outcome(self, outcome: _roots.Outcome, changed: Collection[str]) -> None:
+    def _outcome(self, outcome: _roots.Outcome, changed: Collection[str], remedy: str = _roots.MEND) -> None:
         root = outcome.root
         if root.how == _roots.HELM:
             self.charts.append(f"{root.directory}/" if root.directory else "")
-        self.findings += outcome.findings()
+        self.findings += outcome.findings(remedy)
         if outcome.errors[1]:
             return
         if root.how == _roots.KUSTOMIZE:
@@ -413,6 +431,8 @@ class _Run:
         for path in left:
             self._in_time()
             one = self.differences[path]
+            if not self._is_policy(path):
+                self._brings(one)
             if self._is_policy(path) or self._is_plain(path):
                 self._path(path, opaque=False)
                 continue
@@ -427,6 +447,7 @@ class _Run:
                 self._path(path, opaque=False)
             elif not self._is_input(one):
                 self._path(path, opaque=_may_be_variables(path))
+        self._brought_elsewhere()
         for one in self._read_anew():
             self._in_time()
             self._yaml(one, before, after)
@@ -474,15 +495,14 @@ class _Run:
             if name == _roots.CHART and (one.before is None or one.after is None):
                 yield from (entry.path for tree in self.trees for entry in tree.walk(directory))
 
-    def _linked(self) -> Iterator[str]:
+    def _linked(self) -> set[str]:
         """Files that are links, or that lie behind a link to a directory, where YAML is looked into."""
 
         def is_meant(link: str) -> bool:
-            self._in_time()
             inside = link.startswith(f"{self.layout.inventories}/")
             return not (self._is_policy(link) or self._is_plain(link) or inside)
 
-        return behind_links(self.trees, self.differences.keys(), is_meant)
+        return behind_links(self.trees, self.differences.keys(), self.limits, self.deadline, is_meant)
 
     def _is_input(self, one: Difference) -> bool:
         """Whether a file is only there to be rendered, on each side on which it is there: its effect is known."""
@@ -493,6 +513,18 @@ class _Run:
     def _links(self, one: Difference) -> None:
         if one.after is not None and one.after.mode == LINK and not link_target(self.trees[1], one.path):
             self._invalid("link", Origin(one.path), "the link leads out of the repository")
+
+    def _brought_elsewhere(self) -> None:
+        """What a changed link or submodule brings is also below the links that lead to where it is."""
+        brought = {one.reach: one for one in self.unread}
+        for path in sorted(self._linked() - self.differences.keys()) if brought else ():
+            directory, _, name = path.rpartition("/")
+            where = follow(self.trees[1], directory) if directory else ""
+            found = brought.get(f"{where}/{name}" if where else name)
+            if found is not None:
+                self.unread.append(found._replace(reach=path, environment=self.layout.environment(path)))
+
+    def _brings(self, one: Difference) -> None:
         if one.after is not None and not is_file(one.after) and self._leads_to_files(one.after):
             # what it brings lies below it, whatever its own path is
             self.unread.append(self._path_effect(one.path, opaque=True)._replace(reach=one.path))
@@ -572,15 +604,47 @@ class _Run:
 
 
 def behind_links(
-    trees: Sequence[Files], paths: Collection[str], is_meant: Callable[[str], bool] = bool
-) -> Iterator[str]:
-    """Every path that is a link, or by which a link to a directory leads to one of `paths`, on either side."""
-    for tree in trees:
-        for link in (entry.path for entry in tree.walk() if entry.mode == LINK):
-            if is_meant(link):
-                yield link
-                below = f"{follow(tree, link)}/"
-                yield from (link + path[len(below) - 1 :] for path in paths if path.startswith(below))
+    trees: Sequence[Files],
+    paths: Collection[str],
+    limits: Limits,
+    deadline: float,
+    is_meant: Callable[[str], bool] = bool,
+) -> set[str]:
+    """Every path that is a link, or by which links to directories lead to one of `paths`, on either side.
+
+    Args:
+        trees: both sides.
+        paths: where files are.
+        limits: bounds on paths.
+        deadline: time.monotonic() after which GitError is raised.
+        is_meant: tells which links are looked at.
+
+    Raises:
+        GitError: there are too many such paths, or links lead to each other, so that there is no end of them.
+    """
+    links = {
+        (entry.path, f"{follow(tree, entry.path)}/")
+        for tree in trees
+        for entry in tree.walk()
+        if entry.mode == LINK and is_meant(entry.path)
+    }
+    out = {link for link, _below in links}
+    todo = {*paths, *out}
+    for hop in range(_HOPS):
+        found: set[str] = set()
+        for link, below in links:
+            if time.monotonic() > deadline:
+                raise GitError("where links lead could not be found out in time")
+            if hop and link.startswith(below):
+                continue  # to a directory above itself: what is there has a shorter path
+            found |= {link + path[len(below) - 1 :] for path in todo if path.startswith(below)}
+            if len(found) > limits.files:
+                raise GitError(f"links lead to changed files by more than {limits.files} paths")
+        todo = found - out
+        out |= found
+        if not todo:
+            return out
+    raise GitError(f"links lead to changed files by more than {_HOPS} links after each other; they may have no end")
 
 
 def path_effect_of(one: Difference, environment: str = "", opaque: bool = False) -> Effect:

@@ -192,6 +192,38 @@ class TestDocuments:
         bench = Bench(repo, files={"ci": ("120000", "real"), "real/a.yml": GOOD})
         assert said(bench.ask({"real/a.yml": bad["real.yml"]})) == [("ci/a.yml:5", "web is latest")]
 
+    @pytest.mark.parametrize(
+        ("change", "found"),
+        [
+            ({"d/x.yml": "a: 1\n"}, [("ci/c/x.yml:1", "nobody owns it")]),
+            ({"d/y.yml": "a: 1\n"}, [("ci/f.yml:1", "nobody owns it"), ("ci/c/y.yml:1", "nobody owns it")]),
+            ({"e/x.yml": "a: 1\n"}, []),
+        ],
+    )
+    def test_links_behind_links(self, repo: Any, change: Mapping[str, Any], found: list[tuple[str, str]]) -> None:
+        links = {"ci": ("120000", "b"), "b/c": ("120000", "../d"), "b/f.yml": ("120000", "../d/y.yml")}
+        start = {**links, "b/k.yml": GOOD, "d/x.yml": GOOD, "d/y.yml": GOOD, "e/x.yml": GOOD, "e/self": ("120000", ".")}
+        assert sorted(said(Bench(repo, '"ci/**"', files=start).ask(change))) == sorted(found)
+
+    @pytest.mark.parametrize("settings", ["{}", "plain: ['ci/**', 'b/**']"])
+    def test_a_link_that_is_turned_behind_a_link(self, repo: Any, settings: str) -> None:
+        start = {
+            "ci": ("120000", "b"),
+            "b/c": ("120000", "../d"),
+            "b/k.yml": GOOD,
+            "d/x.yml": GOOD,
+            "e/x.yml": "a: 1\n",
+        }
+        verdict = Bench(repo, '"ci/**"', files={**start, "policy/settings.yml": settings}).ask(
+            {"b/c": ("120000", "../e")}
+        )
+        assert "what it brings cannot be looked at" in {one.message.partition(":")[0] for one in errors(verdict)}
+
+    def test_links_without_end(self, repo: Any) -> None:
+        start = {"ci/l": ("120000", "../b"), "b/m": ("120000", "../ci"), "b/x.yml": GOOD}
+        verdict = Bench(repo, '"ci/**"', files=start).ask({"b/x.yml": GOOD + "a: 1\n"})
+        assert not verdict.permitted and "they may have no end" in verdict.findings[0].message
+
     @pytest.mark.parametrize("what", [("160000", "1" * 40), ("120000", "docs")])
     def test_what_lies_below_a_submodule_or_a_link_prohibits(self, repo: Any, what: tuple[str, str]) -> None:
         bench = Bench(repo, files={"docs/a.yml": "a: 1\n"})
