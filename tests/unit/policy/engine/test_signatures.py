@@ -337,6 +337,7 @@ class TestMoreSsh:
             ("olga@example.org", "mona"),
             ('mona valid-before="20200101"', "olga"),
             ('mona namespaces="git,ssh-x"', "olga"),
+            ('mona namespaces="git, ssh-x y"', "olga"),
         ],
     )
     def test_a_key_on_the_lines_of_two_people_is_an_error(
