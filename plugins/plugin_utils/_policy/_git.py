@@ -339,7 +339,7 @@ class Repository:
             process.kill()
             process.communicate()
             raise GitError(f"git {arguments[0]} did not end in time") from error
-        if process.returncode not in okay or said:
+        if process.returncode not in okay or b": unable to read " in (said or b""):
             raise GitError(
                 f"git {arguments[0]} failed; is the history complete? Fetch both branches wholly"
                 " (a shallow clone is not enough)"

@@ -363,12 +363,6 @@ class Renderings:
         for root in find(*self.trees, counting, self.layout) if counting else ():
             yield self._remember(root, *self.trees)
 
-    def charts(self, scopes: Collection[str]) -> Iterator[Outcome]:
-        """What Helm makes in some scopes of charts that the change does not touch, on each side."""
-        for root in self._untouched() if scopes else ():
-            if root.how == HELM and root not in self._known and self.environment(root) in scopes:
-                yield self._remember(root, *self.trees)
-
     def every(self, scopes: Container[str], look: Look) -> list[Outcome]:
         """What every root makes that belongs to one of these scopes, as far as it may make what `look` is true of.
 

@@ -30,9 +30,7 @@ _SSH, _GPG = b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE-----"
 #: What makes a principal in allowed_signers mean several people.
 _PATTERN = frozenset(",*?!")
 #: A line of allowed_signers (ssh-keygen(1)): principals, options, the key's type, the key.
-_LINE = re.compile(
-    r'\s*("[^"]*"|[^\s#]\S*)\s+(?:((?:[^\s"]|"[^"]*")+)\s+)?(?:sk-)?(?:ssh|ecdsa)-\S+\s+(\S+)', re.ASCII
-)
+_LINE = re.compile(r'\s*("[^"]*"|[^\s#]\S*)\s+(?:((?:[^\s"]|"[^"]*")+)\s+)?(?:sk-)?(?:ssh|ecdsa)-\S+\s+(\S+)', re.ASCII)
 
 #: Words of gpg's status output by which a signature is no good, whatever else it says (GnuPG's doc/DETAILS).
 _BAD = frozenset({"BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "KEYREVOKED", "KEYEXPIRED", "NO_PUBKEY"})

@@ -352,11 +352,6 @@ class _Run:
         changed = self.differences.keys() - self.done
         for outcome in self.renderings.changed(changed):
             self._outcome(outcome, changed)
-        # with another Kubernetes a chart may make something else
-        told = {"", *self.environments} if self.environments else set()
-        told = {one for one in told if self._version(0, one) != self._version(1, one)}
-        for outcome in self.renderings.charts(told):
-            self._outcome(outcome, changed, _roots.NEEDED)
 
     def _render(
         self, tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
@@ -377,7 +372,7 @@ class _Run:
         key = (side, environment)
         if key not in self._versions:
             names = {environment} if environment in self.layout.names else self.layout.names
-            found = {version_of(self.sides[side], name) for name in names}
+            found = {version_of(self.sides[side], name) for name in names} - {""}
             self._versions[key] = found.pop() if len(found) == 1 else ""
         return self._versions[key]
 
@@ -388,11 +383,11 @@ class _Run:
     def _is_policy(path: str) -> bool:
         return path.startswith(f"{POLICY}/")
 
-    def _outcome(self, outcome: _roots.Outcome, changed: Collection[str], remedy: str = _roots.MEND) -> None:
+    def _outcome(self, outcome: _roots.Outcome, changed: Collection[str]) -> None:
         root = outcome.root
         if root.how == _roots.HELM:
             self.charts.append(f"{root.directory}/" if root.directory else "")
-        self.findings += outcome.findings(remedy)
+        self.findings += outcome.findings(_roots.MEND)
         if outcome.errors[1]:
             return
         if root.how == _roots.KUSTOMIZE:
@@ -517,10 +512,15 @@ class _Run:
     def _brought_elsewhere(self) -> None:
         """What a changed link or submodule brings is also below the links that lead to where it is."""
         brought = {one.reach: one for one in self.unread}
-        for path in sorted(self._linked() - self.differences.keys()) if brought else ():
+        if not brought:
+            return
+        tree = self.trees[1]
+        behind = behind_links(self.trees, self.differences.keys(), self.limits, self.deadline)
+        for path in sorted(behind - self.differences.keys()):
             directory, _, name = path.rpartition("/")
-            where = follow(self.trees[1], directory) if directory else ""
-            found = brought.get(f"{where}/{name}" if where else name)
+            where = follow(tree, directory) if directory else ""
+            there = f"{where}/{name}" if where else name
+            found = brought.get(there) or brought.get(link_target(tree, there))
             if found is not None:
                 self.unread.append(found._replace(reach=path, environment=self.layout.environment(path)))
 
@@ -623,13 +623,14 @@ def behind_links(
         GitError: there are too many such paths, or links lead to each other, so that there is no end of them.
     """
     links = {
-        (entry.path, f"{follow(tree, entry.path)}/")
+        (entry.path, f"{link_target(tree, entry.path)}/")
         for tree in trees
         for entry in tree.walk()
         if entry.mode == LINK and is_meant(entry.path)
     }
     out = {link for link, _below in links}
-    todo = {*paths, *out}
+    todo = set(paths)
+    seen = set(paths)
     for hop in range(_HOPS):
         found: set[str] = set()
         for link, below in links:
@@ -637,10 +638,11 @@ def behind_links(
                 raise GitError("where links lead could not be found out in time")
             if hop and link.startswith(below):
                 continue  # to a directory above itself: what is there has a shorter path
-            found |= {link + path[len(below) - 1 :] for path in todo if path.startswith(below)}
+            found |= {link + path[len(below) - 1 :] for path in todo if f"{path}/".startswith(below)}
             if len(found) > limits.files:
                 raise GitError(f"links lead to changed files by more than {limits.files} paths")
-        todo = found - out
+        todo = found - seen
+        seen |= found
         out |= found
         if not todo:
             return out

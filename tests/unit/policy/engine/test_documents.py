@@ -219,6 +219,23 @@ class TestDocuments:
         )
         assert "what it brings cannot be looked at" in {one.message.partition(":")[0] for one in errors(verdict)}
 
+    @pytest.mark.parametrize("what", [("160000", "2" * 40), ("120000", "two")])
+    def test_a_link_to_what_is_turned(self, repo: Any, what: tuple[str, str]) -> None:
+        start = {
+            "ci/s": ("120000", "../mods/s"),
+            "mods/s": ("120000", "one"),
+            "mods/one/a.yml": GOOD,
+            "mods/two/a.yml": "a: 1\n",
+        }
+        verdict = Bench(repo, '"ci/**"', files=start).ask({"mods/s": what})
+        assert "what it brings cannot be looked at" in {one.message.partition(":")[0] for one in errors(verdict)}
+
+    def test_links_that_have_nothing_to_do_with_a_change(self, repo: Any) -> None:
+        packages = {f"p/{i}/n/{j}": ("120000", f"../../{j}") for i in range(12) for j in range(i)}
+        loops = {"x/l": ("120000", "../y"), "y/m": ("120000", "../x")}
+        bench = Bench(repo, '"ci/**"', files={**packages, **loops, "p/0/a.yml": GOOD})
+        assert bench.ask({"README.md": "other\n"}).permitted
+
     def test_links_without_end(self, repo: Any) -> None:
         start = {"ci/l": ("120000", "../b"), "b/m": ("120000", "../ci"), "b/x.yml": GOOD}
         verdict = Bench(repo, '"ci/**"', files=start).ask({"b/x.yml": GOOD + "a: 1\n"})
