@@ -305,8 +305,6 @@ class Written(NamedTuple):
 
 #: How many of many patterns a note names.
 _FEW = 3
-#: More selectors than one rule has: tells their areas apart.
-_MOST_SELECTORS = 1 << 20
 
 #: Owners as CODEOWNERS writes them; None is anyone.
 _Owners = tuple[str, ...] | None
@@ -323,12 +321,16 @@ class _Part(NamedTuple):
 
 
 class _Area(NamedTuple):
-    """Files that a rule means, as rules and as CODEOWNERS write them; `hole`: what it leaves out of those."""
+    """Files that a rule means, as rules and as CODEOWNERS write them.
+
+    number  of the rule and of its selector
+    hole    it is what the selector leaves out
+    """
 
     item: str
     pattern: str
     part: _Part
-    number: int
+    number: tuple[int, int]
     hole: bool
 
     @property
@@ -388,10 +390,12 @@ def _areas(rule: Rule, number: int, policy: Policy, organisation: str, notes: li
         return
     for index, selector in enumerate(about):
         assert selector.file is not None  # as chosen above
-        yield from _selected(selector.file.items, part, number * _MOST_SELECTORS + index, name, notes)
+        yield from _selected(selector.file.items, part, (number, index), name, notes)
 
 
-def _selected(items: Iterable[str], part: _Part, number: int, name: str, notes: list[str]) -> Iterator[_Area]:
+def _selected(
+    items: Iterable[str], part: _Part, number: tuple[int, int], name: str, notes: list[str]
+) -> Iterator[_Area]:
     """The areas of one selector: what it means, and the holes in that."""
     plain = [item + ("**" if item.endswith("/") else "") for item in items]
     holes = [item[1:].removeprefix("/") for item in plain if item.startswith("!")]

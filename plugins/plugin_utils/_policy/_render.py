@@ -239,12 +239,10 @@ def may_make(tree: Tree, directory: str, limits: Limits, look: Callable[[bytes],
         limits: bounds on files.
         look: tells of a content whether it matters, also where words in it may be in disguise.
     """
-    stage = _Stage(tree, "", limits)
-    try:
-        _gather(stage, directory)
-        content = b"\n".join([*map(tree.read, stage.written), _WRITES])
-    except (RenderError, GitError):
+    stage = _unwritten(tree, directory, limits)
+    if stage is None:
         return True
+    content = b"\n".join([*map(tree.read, stage.written), _WRITES])
     # Kustomize reads UTF-16 as well, in which no word is found
     return not stage.keys <= _AS_WRITTEN or b"\0" in content or look(content)
 
@@ -257,12 +255,18 @@ def inputs(tree: Tree, directory: str, limits: Limits) -> Collection[str]:
         directory: of the kustomization.
         limits: bounds on files.
     """
+    stage = _unwritten(tree, directory, limits)
+    return () if stage is None else _ours(stage.written)
+
+
+def _unwritten(tree: Tree, directory: str, limits: Limits) -> _Stage | None:
+    """What Kustomize would be given, all of it read and nothing written; None where that cannot be told."""
     stage = _Stage(tree, "", limits)
     try:
         _gather(stage, directory)
     except (RenderError, GitError):
-        return ()
-    return _ours(stage.written)
+        return None
+    return stage
 
 
 def _gather(stage: _Stage, directory: str) -> bool:

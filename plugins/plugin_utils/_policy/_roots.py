@@ -388,7 +388,7 @@ class Renderings:
 
     def _inputs_of(self, root: Root) -> Collection[str]:
         if root not in self._inputs:
-            self._inputs[root] = _render().inputs(self.trees[1], root.directory, self.limits)
+            self._inputs[root] = renderers().inputs(self.trees[1], root.directory, self.limits)
         return self._inputs[root]
 
     def made(self, side: int, scopes: Container[str]) -> Iterator[ObjectAt]:
@@ -423,11 +423,10 @@ class Renderings:
     def _may_make(self, root: Root, look: Look) -> bool:
         if root.how == HELM:
             return True
-        found: bool = _render().may_make(self.trees[1], root.directory, self.limits, look.sees)
+        found: bool = renderers().may_make(self.trees[1], root.directory, self.limits, look.sees)
         return found
 
 
-def _render() -> Any:
-    return import_module(
-        "ansible_collections.weft.platform.plugins.plugin_utils._policy._render"
-    )  # dear, rarely wanted
+def renderers() -> Any:
+    """The module that runs Kustomize and Helm: dear to import, and rarely wanted."""
+    return import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
-from importlib import import_module
 from typing import NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Value
@@ -356,11 +355,9 @@ class _Run:
     def _render(
         self, tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
     ) -> Rendered:
-        # Renderers are costly to import and rarely wanted.
-        module = import_module("ansible_collections.weft.platform.plugins.plugin_utils._policy._render")
         side = 0 if tree is self.trees[0] else 1
         version = self._version(side, self.layout.environment(f"{directory}/x")) if how == _roots.HELM else ""
-        rendered: Rendered = module.render(
+        rendered: Rendered = _roots.renderers().render(
             tree, directory, how, limits, deadline, values, self.layout.isolated, version
         )
         return rendered
@@ -426,9 +423,11 @@ class _Run:
         for path in left:
             self._in_time()
             one = self.differences[path]
-            if not self._is_policy(path):
-                self._brings(one)
-            if self._is_policy(path) or self._is_plain(path):
+            if self._is_policy(path):
+                self._path(path, opaque=False)
+                continue
+            self._brings(one)
+            if self._is_plain(path):
                 self._path(path, opaque=False)
                 continue
             self._links(one)
