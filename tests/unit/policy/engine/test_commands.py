@@ -5,6 +5,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -93,3 +98,25 @@ def test_info_asks_a_forge_who_exists(
         assert main([*asked, "--person", "otto"]) == 0 and "file **" in capsys.readouterr().out
         assert main([*asked, "--teams", "x"]) == 2 and "not by both" in capsys.readouterr().err
         assert {call.method for call in wire.calls} == {"GET"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_check_that_is_ended_leaves_nothing(repo: Any, tmp_path: Any, number: signal.Signals) -> None:
+    base = repo.commit(START, branch="main")
+    scratch, programs = tmp_path / "scratch", tmp_path / "programs"
+    scratch.mkdir()
+    programs.mkdir()
+    (programs / "git").write_text('#!/bin/sh\n: > "$0.asked"\nexec sleep 3\n')  # one that does not answer
+    (programs / "git").chmod(0o755)
+    package = main.__module__.rpartition(".")[0]
+    command = [sys.executable, "-m", package, "check", "--repository", str(repo.path), "--base", base, "--head", base]
+    environment = {**os.environ, "TMPDIR": str(scratch), "PATH": f"{programs}:{os.environ['PATH']}"}
+    with subprocess.Popen([*command, "--author", "mona"], env=environment, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 30
+        while not (programs / "git.asked").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.1)  # until it waits for the answer
+        assert any(scratch.iterdir())
+        process.send_signal(number)
+        assert process.wait(30) in (128 + number, -number)
+    assert not any(scratch.iterdir())
