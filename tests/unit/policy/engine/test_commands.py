@@ -110,12 +110,14 @@ def test_a_check_that_is_ended_leaves_nothing(repo: Any, tmp_path: Any, number: 
     (programs / "git").chmod(0o755)
     package = main.__module__.rpartition(".")[0]
     command = [sys.executable, "-m", package, "check", "--repository", str(repo.path), "--base", base, "--head", base]
-    environment = {**os.environ, "TMPDIR": str(scratch), "PATH": f"{programs}:{os.environ['PATH']}"}
+    own = {"TMPDIR": str(scratch), "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, **own}
     with subprocess.Popen([*command, "--author", "mona"], env=environment, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 30
         while not (programs / "git.asked").exists() and time.monotonic() < until:
             time.sleep(0.01)
         time.sleep(0.1)  # until it waits for the answer
+        assert process.poll() is None
         assert any(scratch.iterdir())
         process.send_signal(number)
         assert process.wait(30) in (128 + number, -number)
