@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Path, Subject, Value
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import Leaf, Patterns, leaves
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import Leaf, Patterns, leaves, steps
 
 OBJECT, VARIABLE, HOST, PATH = "object", "variable", "host", "path"
 
@@ -88,7 +88,8 @@ class Effect(NamedTuple):
         """The smallest differences in one of its Changes, by the path that rules use."""
         if self.type == PATH:
             return [Leaf((), change.before, change.after)]
-        return leaves(change.before, change.after, self.root + change.field)
+        path = self.root + steps(change.field, self.before, self.after)
+        return leaves(change.before, change.after, path)
 
 
 class Quiet(NamedTuple):

@@ -230,14 +230,14 @@ class Patterns:
         self.negative = [build(item[1:]) for item in self.items if item.startswith("!")]
         self._matches = lru_cache(maxsize=4096)(self._look)
 
-    def matches(self, text: str) -> bool:
-        """Whether the list means this text."""
-        return self._matches(text)
+    def matches(self, *names: str) -> bool:
+        """Whether the list means what has this name, or all of these names."""
+        return self._matches(*names)
 
-    def _look(self, text: str) -> bool:
-        if any(pattern.matches(text) for pattern in self.negative):
+    def _look(self, *names: str) -> bool:
+        if any(pattern.matches(name) for pattern in self.negative for name in names):
             return False
-        return not self.positive or any(pattern.matches(text) for pattern in self.positive)
+        return not self.positive or any(pattern.matches(name) for pattern in self.positive for name in names)
 
     def reaches(self, directory: str) -> bool:
         """For path patterns: whether anything below `directory` could be meant."""
@@ -443,6 +443,18 @@ def leaves(before: Value, after: Value, path: Path = ()) -> list[Leaf]:
     for step, inner in _parts(after).items():
         out += leaves(ABSENT, inner, (*path, step))
     return out
+
+
+def steps(path: Path, before: Value, after: Value) -> Path:
+    """The path of a Change of these, in which steps to elements of lists are told from keys of mappings."""
+    out: list[Step] = []
+    for step in path:
+        found = step
+        if isinstance(step, str) and (isinstance(before, list) or isinstance(after, list)):
+            found = Element(step)
+        out.append(found)
+        before, after = lookup(before, (step,)), lookup(after, (step,))
+    return tuple(out)
 
 
 def _is_filled(value: Value) -> bool:

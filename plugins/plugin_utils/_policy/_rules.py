@@ -200,7 +200,7 @@ class ObjectSelector(NamedTuple):
         cluster_scoped: frozenset[str],
     ) -> int:
         """Whether an object of these properties is meant."""
-        if self.kind is not None and not (self.kind.matches(kind) or (group and self.kind.matches(f"{kind}.{group}"))):
+        if self.kind is not None and not self.kind.matches(kind, *([f"{kind}.{group}"] if group else [])):
             return NO
         if self.group is not None and not self.group.matches(group or "core"):
             return NO
@@ -283,14 +283,7 @@ class Selector(NamedTuple):
             return NO
         if self.host is not None and not (view.reached.host and self.host.matches(view.reached.host)):
             return NO
-        if self.group is None:
-            return YES
-        if any(pattern.matches(group) for pattern in self.group.negative for group in view.reached.groups):
-            return NO
-        positive = self.group.positive
-        return (
-            YES if not positive or any(one.matches(group) for one in positive for group in view.reached.groups) else NO
-        )
+        return YES if self.group is None or self.group.matches(*sorted(view.reached.groups)) else NO
 
     def leaf(self, effect: Effect, leaf: Leaf) -> int:
         """Whether a smallest difference is meant (for a view that is); see `node`."""

@@ -71,6 +71,20 @@ def config_map(name: str = "web", namespace: str = "shop", value: str = "b", kin
     return f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\ndata: {{a: {value}}}\n"
 
 
+def deployment(image: str, replicas: int) -> str:
+    return f"""\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web, namespace: shop}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec: {{containers: [{{name: web, image: "{image}"}}]}}
+"""
+
+
 class Bench:
     """Judges changes of one starting point."""
 
@@ -516,6 +530,53 @@ class TestRules:
                 assert finding.who_could == ("role:application-developers and role:cluster-operators",)
                 assert "role application-developers and role cluster-operators" in finding.remedy
             assert findings
+
+    @pytest.mark.parametrize("element", ["[name=web]", "[name=w*]", "[*]"])
+    def test_a_field_in_an_element_of_a_list(self, bench: Bench, element: str) -> None:
+        """Of an object that was there and of one that comes, in a list and below a mapping that stands beside it."""
+        path, field = "apps/shop/d.yaml", f"spec.template.spec.containers{element}.image"
+        denied = f"  - {{name: a, change: {{file: '**'}}, allow: anyone}}\n  - {{name: b, change: {{field: '{field}'}}"
+        allowed = f"  - {{name: a, change: {{field: '{field}'}}, allow: anyone}}\n"
+        newer = {path: deployment("web:2", 1)}
+        for rule in ("deny: nope", "only: cluster-operators", "approvals: {count: 1, from: cluster-operators}"):
+            there = bench.rules(f"{denied}, {rule}}}\n", **{path: deployment("web:1", 1)})
+            assert [name for name, _message in why(there.ask(newer, "mona"))] == ["b"], rule
+            assert there.ask({path: deployment("web:1", 2)}, "mona").permitted
+            assert [name for name, _message in why(bench.rules(f"{denied}, {rule}}}\n").ask(newer, "mona"))] == ["b"]
+        there = bench.rules(allowed, **{path: deployment("web:1", 1)})
+        assert there.ask(newer, "mona").permitted
+        assert not there.ask({path: deployment("web:1", 2)}, "mona").permitted
+
+    def test_values_in_an_element_of_a_list(self, bench: Bench) -> None:
+        path, field = "apps/shop/d.yaml", "spec.template.spec.containers[name=web].image"
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += f"  - {{name: b, change: {{field: '{field}'}}, deny_unless: {{new: 'web:*'}}}}\n"
+        there = bench.rules(rules, **{path: deployment("web:1", 1)})
+        assert there.ask({path: deployment("web:2", 1)}, "mona").permitted
+        assert [name for name, _message in why(there.ask({path: deployment("evil:2", 1)}, "mona"))] == ["b"]
+
+    def test_a_key_that_is_written_like_an_element_is_a_key(self, bench: Bench) -> None:
+        def one(value: str) -> str:
+            return config_map().replace("a: b", f'"[name=web]": "{value}"')
+
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += "  - {name: b, change: {field: 'data[name=web]'}, deny: nope}\n"
+        keys = rules + "  - {name: c, change: {field: 'data[\"[name=web]\"]'}, deny: nope}\n"
+        change = {"apps/shop/web.yaml": one("2")}
+        assert bench.rules(rules, **{"apps/shop/web.yaml": one("1")}).ask(change, "mona").permitted
+        verdict = bench.rules(keys, **{"apps/shop/web.yaml": one("1")}).ask(change, "mona")
+        assert [name for name, _message in why(verdict)] == ["c"]
+
+    @pytest.mark.parametrize("kind", ["!Deployment", "*,!Deployment", "!Deployment.apps", "*,!*.apps", "ConfigMap"])
+    def test_a_kind_that_is_excluded_is_so_by_either_of_its_names(self, bench: Bench, kind: str) -> None:
+        change = {"apps/shop/d.yaml": deployment("web:1", 1)}
+        allow = f"  - {{name: a, change: {{object: {{kind: '{kind}'}}}}, allow: anyone}}\n"
+        assert not bench.rules(allow).ask(change, "mona").permitted
+        assert bench.rules(allow).ask({"apps/shop/web.yaml": config_map(value="z")}, "mona").permitted
+        everything = "  - {name: all, change: {file: '**'}, allow: anyone}\n"
+        deny = everything + f"  - {{name: b, change: {{object: {{kind: '{kind}'}}}}, deny: nope}}\n"
+        assert bench.rules(deny).ask(change, "mona").permitted
+        assert not bench.rules(deny).ask({"apps/shop/web.yaml": config_map(value="z")}, "mona").permitted
 
 
 class TestOpaque:
