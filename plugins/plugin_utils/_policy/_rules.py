@@ -249,8 +249,8 @@ class Selector(NamedTuple):
         effect = view.effect
         found = self._type(effect)
         if self.file is not None and not self.file.matches(view.file):
-            reached = restricting and effect.reach and self.file.reaches(effect.reach)
-            found = found if reached else NO
+            arrives = restricting and effect.reach and not view.file.startswith(f"{effect.reach}/")
+            found = found if arrives and self.file.reaches(effect.reach) else NO
         if found and self.environment is not None:
             found = min(found, self._environment(effect.environment))
         if found and (self.group is not None or self.host is not None):

@@ -578,6 +578,16 @@ class TestRules:
         assert bench.rules(deny).ask(change, "mona").permitted
         assert not bench.rules(deny).ask({"apps/shop/web.yaml": config_map(value="z")}, "mona").permitted
 
+    @pytest.mark.parametrize("file", ["inventories/prod/secret.yml", "**/*.txt", "inventories/*/host_vars/**"])
+    def test_a_rule_about_one_file_is_not_about_another_beside_it(self, bench: Bench, file: str) -> None:
+        """But about what comes into its folder from elsewhere, which may be anything in there."""
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        rules += f"  - {{name: b, change: {{file: '{file}'}}, deny: nope}}\n"
+        there = bench.rules(rules, **{"inventories/base/group_vars/all.yml": "site_color: red\n"})
+        assert there.ask({VERSION: 'cluster_kubernetes_version: "1.37.2"\n'}, "mona").permitted
+        verdict = there.ask({"inventories/base/group_vars/all.yml": "site_color: blue\n"}, "mona")
+        assert [name for name, _message in why(verdict)] == ["b"]
+
 
 class TestOpaque:
     ALLOW = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
