@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Subject, diff, make, same
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import (
     MAYBE,
     NO,
@@ -266,6 +267,19 @@ def test_every_leaf_lies_in_a_change_and_every_change_holds_a_leaf(before: Any, 
     assert same(make(before, changes), after)
     for change in changes:
         assert leaves(change.before, change.after, change.field)
+
+
+@given(values, values)
+def test_a_subject_has_the_same_leaves_by_its_changes_as_by_itself(before: Any, after: Any) -> None:
+    """Whether an object comes, goes or changes, a field has the same path, by which the same patterns know it."""
+    subject = Subject("x", "x")
+    changes = diff(subject, before, after)
+    effect = Effect("object", subject, before, after, tuple(changes), ("x.yml",))
+
+    def told(some: list[Leaf]) -> list[str]:
+        return sorted(repr((one, [type(step) for step in one.path])) for one in some)
+
+    assert told([leaf for change in changes for leaf in effect.leaves_of(change)]) == told(leaves(before, after))
 
 
 def test_lookup() -> None:
