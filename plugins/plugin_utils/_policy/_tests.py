@@ -9,6 +9,8 @@ A test asks one of two questions:
 - what the whole verdict on files is: {files: {PATH: CONTENT}}, laid over the tested commit and what `given` lays over
   it.  A content is text, an object, a list of objects, or null for a file that goes.  `findings` are patterns of what
   must be said; whatever else prohibits fails the test.
+
+What is prohibited only by a mistake in the test itself is not as expected, nor is a change that is none permitted.
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Subject, Value, diff
+from ansible_collections.weft.platform.plugins.module_utils._change import (
+    ABSENT,
+    Origin,
+    Subject,
+    Value,
+    diff,
+    same,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _judge, _load, _reference
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
@@ -35,6 +44,9 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import GitTree, OverlaidTree, Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import Glob, PatternError
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
+    ERROR,
+    INVALID,
+    POLICY,
     Approval,
     Entry,
     Finding,
@@ -89,6 +101,7 @@ def run(policy: Policy, tree: GitTree, test: Mapping[str, Value], now: datetime)
         raise PolicyError(
             f"test {test.get('name')!r}: wants name, change (with file, or files), by, and expect: permitted|prohibited"
         )
+    _logins(test)
     request, teams, now = _request(test), _teams_of(test), _now(test, now)
     if whole:
         findings = _judged_files(tree, test, request, teams, now)
@@ -96,6 +109,25 @@ def run(policy: Policy, tree: GitTree, test: Mapping[str, Value], now: datetime)
         findings = _judged_change(policy, tree, test, request, teams, now)
     wrong = _wrong(test, findings)
     return Outcome(str(test.get("name")), not wrong, "; ".join(wrong) or "it is as expected")
+
+
+def _logins(test: Mapping[str, Value]) -> None:
+    """Who is named must be named by login: a role or a team is nobody, and nobody may do anything."""
+    named = [test["by"], *_list(test, "committers", test.get("committers", []))]
+    named += _list(test, "pushers", test.get("pushers", []))
+    named += [
+        one.get("login") if isinstance(one, dict) else one
+        for one in _list(test, "approvals", test.get("approvals", []))
+    ]
+    teams = test.get("teams")
+    for logins in teams.values() if isinstance(teams, dict) else ():
+        named += logins if isinstance(logins, list) else []
+    for one in named:
+        problem = "" if not isinstance(one, str) else _load.login_problem(one)
+        if isinstance(one, str) and ":" in one:
+            problem = f"{one!r} is no login; write the login alone, and who is in which team in teams"
+        if problem:
+            raise PolicyError(f"test {test.get('name')!r}: {problem}")
 
 
 def _request(test: Mapping[str, Value]) -> Request:
@@ -161,13 +193,23 @@ def _wrong(test: Mapping[str, Value], findings: Sequence[Finding]) -> list[str]:
     if verdict != test["expect"]:
         out.append("; ".join(one.message for one in blocking) or "nothing stands in the way")
     if "findings" not in test:
-        return out
+        return out or _mistaken(blocking)
     wanted = [_pattern(test, one) for one in _list(test, "findings", test["findings"])]
     for pattern, one in zip(wanted, test["findings"]):
         if not any(pattern(finding) for finding in findings):
             out.append(f"nothing says {', '.join(f'{key}: {value}' for key, value in one.items())}")
     besides = [one for one in blocking if not any(pattern(one) for pattern in wanted)]
     return out + [f"not expected: {one.rule}: {one.message}" for one in besides]
+
+
+def _mistaken(blocking: Sequence[Finding]) -> list[str]:
+    """What prohibits for a reason that no test means unless it says so: what cannot be told, or read at all."""
+    unread = [one for one in blocking if one.rule in ("yaml", "policy") and one.kind in (INVALID, POLICY)]
+    out = []
+    for one in (*(error for error in blocking if error.kind == ERROR), *unread):
+        file = f"{one.origin}: " if one.origin is not None else ""
+        out.append(f"prohibited, but not for what it asks (or name it in findings): {file}{one.message}")
+    return out
 
 
 def _list(test: Mapping[str, Value], key: str, value: Value) -> list[Value]:
@@ -199,6 +241,11 @@ def _judged_files(
 ) -> Sequence[Finding]:
     given, changed = (_files(test, value) for value in (test.get("given", {}), test["change"]["files"]))
     before, after = _laid(tree, given), _laid(tree, {**given, **changed})
+    was = {path: None if before.entry(path) is None else before.read(path) for path in changed}
+    gone = next((path for path, content in changed.items() if content is None and was[path] is None), None)
+    if gone is not None or was == changed:
+        problem = "its files change nothing" if gone is None else f"there is no file {gone} that could go"
+        raise PolicyError(f"test {test.get('name')!r}: {problem}")
     return _judge.judge_files(request, tree.repository, before, after, now=now, teams=teams).findings
 
 
@@ -239,8 +286,39 @@ def _judged_change(
     policy: Policy, tree: GitTree, test: Mapping[str, Value], request: Request, teams: Teams, now: datetime
 ) -> Sequence[Finding]:
     people, owners = crowd(request, (), policy, None), _judge.owners_of(policy, tree)
+    problem = _no_change(policy, test["change"])
+    if problem:
+        raise PolicyError(f"test {test.get('name')!r}: {problem}")
     permit = Permit(policy, Members(policy, teams), people, now, policy.settings.layout, owners)
     return permit.judge([_effect(policy, test["change"])]).findings
+
+
+def _no_change(policy: Policy, change: Mapping[str, Value]) -> str:
+    """What makes a single change none that could ever be judged, "" when nothing does."""
+    file, inventories = change["file"], f"{policy.settings.layout.inventories}/"
+    sides = [change[side] for side in ("before", "after") if side in change]
+    if not isinstance(file, str) or not {"", ".", ".."}.isdisjoint(file.split("/")):
+        return f"{file!r} is no path from the top of the repository"
+    if "variable" in change and "object" in change:
+        return "a change is of an object or of a variable"
+    if "variable" not in change and {"group", "host"} & set(change):
+        return "group and host are those of a variable; say which"
+    if "variable" in change and not file.startswith(inventories):
+        return f"{file} is not in {inventories}, where variables are"
+    if change.get("object"):
+        if not sides or not all(map(_is_object, sides)):
+            return "before and after of an object are objects, with apiVersion, kind and metadata.name"
+        if len({(subject_of(side).type, subject_of(side).name) for side in sides}) > 1:
+            return "before and after are two objects; a change is of one"
+    if ("variable" in change or sides) and same(change.get("before", ABSENT), change.get("after", ABSENT)):
+        return "before and after are the same"
+    return ""
+
+
+def _is_object(value: Value) -> bool:
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    named = isinstance(metadata, dict) and {"name", "generateName"} & set(metadata)
+    return bool(named) and all(isinstance(value.get(key), str) for key in ("apiVersion", "kind"))
 
 
 def _effect(policy: Policy, change: Mapping[str, Value]) -> Effect:

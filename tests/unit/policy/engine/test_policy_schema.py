@@ -62,11 +62,11 @@ GOOD = {
     ],
     "tests": [
         "tests: [{name: n, change: {file: a, after: {b: 1}}, by: a, expect: prohibited}]",
-        "tests: [{change: {file: a, variable: v, group: g, before: 1}, by: a, teams: {t: [a]}, approvals: [b], "
-        "expect: prohibited}]",
+        "tests: [{change: {file: inventories/a, variable: v, group: g, before: 1}, by: a, teams: {t: [a]}, "
+        "approvals: [b], expect: prohibited}]",
         "tests: [{change: {file: a}, by: a, committers: [b], pushers: [c], now: 2026-01-31, expect: prohibited, "
         "approvals: [d, {login: e, stale: true}, {login: f}]}]",
-        "tests: [{given: {a/b: x}, change: {files: {a/b.yml: {c: d}, e: [{f: g}], h: null}}, by: a, "
+        "tests: [{given: {a/b: x, h: x}, change: {files: {a/b.yml: {c: d}, e: [{f: g}], h: null}}, by: a, "
         "expect: prohibited}]",
         "tests: [{change: {files: {a: x}}, by: a, expect: prohibited, findings: [{rule: '*', file: a}]}]",
     ],

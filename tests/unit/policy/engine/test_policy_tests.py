@@ -159,6 +159,35 @@ def test_what_is_not_as_expected(repo: Any, test: dict[str, Any], why: str) -> N
         ({**files(), "findings": [{"line": "1"}]}, "a finding has patterns"),
         ({**files(), "findings": [{"rule": "[a"}]}, "test '0': "),
         ({**files(), "expect": "allowed"}, "wants name, change"),
+        # nobody has such a name, so that anything is prohibited
+        ({**files(), "by": "user:mona"}, "'user:mona' is no login"),
+        ({**files(), "by": "role:application-developers"}, "is no login"),
+        ({**files(), "by": "mona "}, "has blanks"),
+        ({**files(), "committers": ["team:shop"]}, "'team:shop' is no login"),
+        ({**files(), "pushers": ["team:shop"]}, "'team:shop' is no login"),
+        ({**files(), "approvals": [{"login": "user:otto"}]}, "'user:otto' is no login"),
+        ({**files(), "teams": {"shop": ["user:mona"]}}, "'user:mona' is no login"),
+        # no change at all, or none that there could be
+        ({"change": {"files": {}}}, "its files change nothing"),
+        ({"change": {"files": {"README.md": "hello\n"}}}, "its files change nothing"),
+        ({"given": {"x": "y"}, "change": {"files": {"x": "y"}}}, "its files change nothing"),
+        ({"change": {"files": {"README": None}}}, "there is no file README that could go"),
+        ({"change": {"file": "../x", "after": 1}}, "'../x' is no path"),
+        ({"change": {"file": "x", "before": "a", "after": "a"}}, "before and after are the same"),
+        ({"change": {"file": VERSION, "variable": "x"}}, "before and after are the same"),
+        ({"change": {"file": "group_vars/all.yml", "variable": "x", "after": 1}}, "is not in inventories/"),
+        ({"change": {"file": "x", "group": "workers", "after": 1}}, "group and host are those of a variable"),
+        ({"change": {"file": VERSION, "object": True, "variable": "x", "after": 1}}, "of an object or of a variable"),
+        ({"change": {"file": "apps/x", "object": True}}, "before and after of an object are objects"),
+        ({"change": {"file": "apps/x", "object": True, "after": "x"}}, "before and after of an object are objects"),
+        (
+            {"change": {"file": "apps/x", "object": True, "after": {**pod(), "kind": None}}},
+            "before and after of an object are objects",
+        ),
+        (
+            {"change": {"file": "apps/x", "object": True, "before": pod("a"), "after": pod("b")}},
+            "a change is of one",
+        ),
     ],
 )
 def test_what_is_no_test(repo: Any, test: dict[str, Any], message: str) -> None:
@@ -329,3 +358,46 @@ def test_a_team_of_which_a_test_says_nothing_is_told_so(repo: Any) -> None:
     change = {"file": "inventories/prod/group_vars/cluster.yml", "variable": VERSION, "before": "1", "after": "2"}
     (one,) = outcomes(repo, {"change": change, "teams": {"shop": ["mona"]}})
     assert not one.passed and "the test does not say who is in team platform; add it to its teams" in one.why
+
+
+BROKEN = "kind: ConfigMap\nkind: Secret\n"
+NOT_MEANT = "prohibited, but not for what it asks"
+
+
+@pytest.mark.parametrize(
+    ("test", "why"),
+    [
+        # whether olga is in a team that is written wrongly cannot be told
+        ({**UPGRADE, "by": "olga", "teams": {"platfrom": ["olga"], "shop": []}}, "who is in team platform"),
+        ({**files(), "teams": {"shpo": ["mona"], "platform": []}}, "who is in team shop"),
+        ({**UPGRADE, "by": "olga", "approvals": ["eve"], "teams": {}}, "who is in team platform"),
+        ({"change": {"files": {"apps/shop/x.yaml": BROKEN}}}, "apps/shop/x.yaml"),
+        ({"change": {"files": {"apps/shop/x.yaml": "a: [1"}}}, ""),
+        (
+            {**files(), "given": {"policy/rules/a.yml": "rules: [{name: x}]"}},
+            "the policy of the target branch is broken",
+        ),
+        ({"change": {"files": {"policy/rules/a.yml": "rules: [{name: x}]"}}}, "says nothing of a change"),
+        (
+            {**files(), "given": {"policy/rules/a.yml": "rules: [{name: x, change: {file: x}, allow: ops}]"}},
+            "no role 'ops'",
+        ),
+    ],
+)
+def test_a_mistake_in_a_test_is_no_prohibition_that_it_expects(repo: Any, test: dict[str, Any], why: str) -> None:
+    (outcome,) = outcomes(repo, {**test, "expect": "prohibited"})
+    assert not outcome.passed and outcome.why.startswith(NOT_MEANT) and why in outcome.why
+
+
+def test_a_rule_may_be_called_as_what_is_broken(repo: Any) -> None:
+    own = {"policy/rules/own.yml": {"rules": [{"name": "yaml", "change": {"file": "docs/*"}, "deny": "no"}]}}
+    test = {"given": own, "change": {"files": {"docs/x": "y"}}, "by": "olga", "expect": "prohibited"}
+    (outcome,) = outcomes(repo, test)
+    assert outcome.passed, outcome
+
+
+def test_what_is_broken_prohibits_where_the_test_says_that_it_means_it(repo: Any) -> None:
+    broken = {"rule": "yaml", "message": "*kind*"}
+    test = {"change": {"files": {"apps/shop/x.yaml": BROKEN}}, "expect": "prohibited"}
+    (outcome,) = outcomes(repo, {**test, "findings": [broken, {"message": "no rule allows mona*"}]})
+    assert outcome.passed, outcome
