@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Change, Subject, Value
+from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _load
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import (
     Area,
@@ -26,9 +27,11 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
     PATH,
     VARIABLE,
     Effect,
+    Layout,
     Reached,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import YAML_SUFFIXES, Files
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import Fields, Leaf, PatternError
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     IdentityError,
@@ -40,6 +43,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._people impo
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._presence import Presence
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy, Selector, Who
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import visible
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._variables import environments_of
 
 
 def who(tree: Files, path: str, kind: str = "", name: str = "", field_path: str = "") -> dict[str, Any]:
@@ -62,7 +66,7 @@ def who(tree: Files, path: str, kind: str = "", name: str = "", field_path: str 
         subject = Subject(kind, name or "*")
     elif steps:
         subject = Subject("variable", str(steps[0]))
-        reached = (Reached("", frozenset({"all"})),)
+        reached = _reached(tree, layout, path)
     change = Change(subject, (), "before", "after")
     environment = layout.environment(path)
     effect = Effect(type_, subject, "before", "after", (change,), (path,), environment=environment, reached=reached)
@@ -73,6 +77,22 @@ def who(tree: Files, path: str, kind: str = "", name: str = "", field_path: str 
 
     answer = ask(policy, Area("", effect, Leaf(steps or (), "before", "after")), owners)
     return {"who": sorted(answer.names()), **_shown(answer.grants, answer.limits)}
+
+
+def _reached(tree: Files, layout: Layout, path: str) -> tuple[Reached, ...]:
+    """Whom the variables of a file reach by the inventories as they are; its group or host where nobody is there."""
+    inventory, *rest = path.removeprefix(f"{layout.inventories}/").split("/")
+    own = len(rest) > 1 and rest[0] in ("group_vars", "host_vars")
+    kind, name = (rest[0].removesuffix("_vars"), rest[1]) if own else ("group", "all")
+    name = next((name.removesuffix(end) for end in YAML_SUFFIXES if name.endswith(end)), name)
+    names = sorted(environments_of([tree], layout)) if inventory == layout.base else [inventory]
+    side = Side(tree, layout, _yaml.Limits())
+    found = set()
+    for groups in map(side.groups, names or [layout.base]):
+        hosts = groups.members.get(name, ()) if kind == "group" else {name} & groups.of_host.keys()
+        found |= {Reached(host, groups.of_host[host]) for host in hosts}
+    alone = Reached(name, frozenset({"all"})) if kind == "host" else Reached("", frozenset({name, "all"}))
+    return tuple(sorted(found, key=lambda one: (one.host, sorted(one.groups)))) or (alone,)
 
 
 def _any(names: Iterable[str]) -> Who:

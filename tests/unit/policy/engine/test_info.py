@@ -157,6 +157,41 @@ def test_conditions_in_words() -> None:
     assert text == "who may change it: role:ops\n  by rule a (when added or removed, for some values)\n"
 
 
+HOSTS = "all: {children: {control_plane: {hosts: {cp1: }}, workers: {hosts: {w1.example.org: , w2: }}, none: {}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("selector", "file", "names", "limits"),
+    [
+        ("group: workers", "prod/group_vars/workers.yml", ["role:ops"], []),
+        ("group: workers", "prod/group_vars/workers/a.yaml", ["role:ops"], []),
+        ("group: workers", "prod/host_vars/w2.yml", ["role:ops"], []),
+        ("group: workers", "prod/group_vars/all.yml", [], ["perhaps"]),  # the control plane has it as well
+        ("group: workers", "base/group_vars/workers.yml", ["role:ops"], []),
+        ("group: workers", "prod/group_vars/control_plane.yml", [], None),
+        ("group: none", "prod/group_vars/none.yml", ["role:ops"], []),
+        ("host: 'w*'", "prod/group_vars/workers.yml", ["role:ops"], []),
+        ("host: w2", "prod/group_vars/workers.yml", [], ["perhaps"]),
+        ("host: w1.example.org", "prod/host_vars/w1.example.org.yml", ["role:ops"], []),
+        ("host: w9", "prod/host_vars/w9.yml", ["role:ops"], []),  # which nobody is yet
+        ("group: control_plane", "prod/hosts.yml", [], ["perhaps"]),
+    ],
+)
+def test_a_variable_reaches_whom_the_inventories_say(
+    selector: str, file: str, names: list[str], limits: list[str] | None
+) -> None:
+    """By a rule that allows, and by one that denies: "perhaps" where it is about some of those who are reached."""
+    there = {"inventories/prod/hosts.yml": HOSTS, "inventories/base/group_vars/all.yml": "a: 1\n"}
+    path = f"inventories/{file}"
+    allowing = tree(f"  - {{name: a, change: {{{selector}}}, allow: ops}}\n", **there)
+    assert _info.who(allowing, path, "", "", "v")["who"] == names
+    found = _info.who(
+        tree(EVERYTHING + f"  - {{name: a, change: {{{selector}}}, deny: r}}\n", **there), path, "", "", "v"
+    )
+    said = None if not found["limits"] else ["perhaps" for one in found["limits"] if not one["always"]]
+    assert said == limits and bool(found["who"]) is (limits != [])
+
+
 def test_a_field_that_cannot_be_understood() -> None:
     with pytest.raises(PolicyError, match=r"a\[b"):
         _info.who(tree(EVERYTHING), "x", field_path="a[b")
