@@ -11,8 +11,9 @@ k8s      what sigs.k8s.io/yaml makes of it (kubectl, Flux, every controller): al
          0o777 are octal, 08 is 8; 1e3 is 1000; 1:30 is text; keys become text (`on:` is the key "true"), null is no
          key; a local tag is ignored; where a merge stands after an explicit key, the merge wins; infinity is an error.
          (Go code that decodes into a typed field also turns a number into text where the field is text; that is not
-         done here.)
+         done here.)  Kustomize reads some of this otherwise, and Flux reads plain manifests with it: that is noted.
 
+Ansible takes a text that is JSON for JSON; one that says something else as YAML is an error.
 In both, a timestamp stays the text it is, and a duplicate key is reported while the last one wins.
 Nothing is executed or built but plain values; anchors, depth and size are limited.
 """
@@ -20,6 +21,7 @@ Nothing is executed or built but plain values; anchors, depth and size are limit
 from __future__ import annotations
 
 import base64
+import json
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -181,6 +183,7 @@ class Document:
     nodes       makes its nodes
     index       from 0, where a file has several documents
     duplicates  keys that stand twice
+    disputed    what is something else to Kustomize than to kubectl: place and message; only of `k8s`
     """
 
     file: str
@@ -188,6 +191,7 @@ class Document:
     nodes: Callable[[], Node]
     index: int = 0
     duplicates: list[Duplicate] = field(default_factory=list)
+    disputed: list[tuple[Position, str]] = field(default_factory=list)
 
     @cached_property
     def root(self) -> Node:
@@ -260,6 +264,8 @@ def read(
     """
     data = _bytes(text, file, limits)
     closely = cache(_Reader(data, file, flavour, limits).documents)
+    if flavour == "ansible":
+        _check_json(data, file, closely)
     found = _quickly(data, limits) if flavour == "k8s" else None
     if found is None:
         return closely()
@@ -269,6 +275,25 @@ def read(
         document.value = value
         out.append(document)
     return out
+
+
+def _check_json(data: bytes, file: str, documents: Callable[[], list[Document]]) -> None:
+    """Refuse a text that Ansible, which tries JSON before YAML, reads otherwise than the `_Reader`."""
+    if data.lstrip()[:1] not in (b"{", b"["):
+        return
+    marked: list[str] = []  # keys by which Ansible makes a text of an object (ansible-core 2.19, its JSON profiles)
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        marked.extend(key for key, _value in found if key.startswith("__ansible_"))
+        return dict(found)
+
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return  # to Ansible as well
+    if marked or repr([value]) != repr([one.value for one in documents()]):
+        message = "is JSON to Ansible and says something else than as YAML; write its numbers and texts plainly"
+        raise YamlError(file, 1, 1, message)
 
 
 def _node_of(documents: Callable[[], list[Document]], index: int) -> Callable[[], Node]:
@@ -330,6 +355,7 @@ class _Reader:
         self.stack: list[_Open] = []
         self.anchors: dict[str, Node | None] = {}
         self.twice: list[tuple[Node, list[tuple[Any, Node, Node]]]] = []
+        self.disputed: list[tuple[Position, str]] = []
 
     def documents(self) -> list[Document]:
         out: list[Document] = []
@@ -339,6 +365,7 @@ class _Reader:
                 if root is not None:
                     document = Document(self.file, self._position(root), _same(root), len(out))
                     document.duplicates = self._duplicates(document)
+                    document.disputed = self.disputed
                     out.append(document)
         except yaml.YAMLError as error:
             raise self._not_yaml(error) from error
@@ -356,7 +383,7 @@ class _Reader:
         elif kind is AliasEvent:
             return self._complete(self._alias(event), None)
         elif kind is DocumentStartEvent:
-            self.anchors, self.twice = {}, []
+            self.anchors, self.twice, self.disputed = {}, [], []
         return None
 
     def _error(self, node: Any, message: str) -> YamlError:
@@ -425,6 +452,8 @@ class _Reader:
             raise self._error(here, f"anchor &{event.anchor} contains itself")
         self._count(here, target.size)
         self._check_depth(here, target.height)
+        if target.scalar is _MERGE and self.stack and self.stack[-1].wants_key:
+            raise self._error(here, "an alias of << is a merge to some readers and text to others; write <<")
         # The value is where it is used, its inner parts are where they were written.
         node = Node(target.kind, here.line, here.column, target.scalar, target.tag)
         node.entries, node.items = target.entries, target.items
@@ -461,12 +490,17 @@ class _Reader:
     def _key(self, node: Node) -> Node:
         if node.kind != "scalar" or node.tag:
             raise self._error(node, "a key must be plain text or a number, not a mapping, a list or a tagged value")
-        if self.flavour == "k8s" and type(node.scalar) is not str and node.scalar is not _MERGE:
+        if self.flavour == "k8s" and node.scalar is not _MERGE:
             text = _key_text(node.scalar)
             if text is None:
                 raise self._error(node, f"{node.scalar!r} cannot be a key; write it in quotes")
-            return Node("scalar", node.line, node.column, text)
+            if text == "<<":
+                self._dispute(node, "the text << as a key is a merge to Kustomize; name it otherwise")
+            return node if text is node.scalar else Node("scalar", node.line, node.column, text)
         return node
+
+    def _dispute(self, node: Node, message: str) -> None:
+        self.disputed.append((self._position(node), message))
 
     def _entry(self, parent: _Open, key: Node, node: Node) -> None:
         if key.scalar is _MERGE:
@@ -482,12 +516,16 @@ class _Reader:
         """Bring in the keys of `<<`, where the flavour's reader gives them their place."""
         own = [(key.scalar, (key, node)) for key, node in done.pairs]
         merged: dict[Any, tuple[Node, Node]] = {}
+        before: set[Any] = set()
         start = 0
         for place, source in done.merges:
             if self.flavour == "k8s":  # in the order of the text, the later wins
                 merged.update(own[start:place])
+                before.update(key for key, _entry in own[start:place])
                 start = place
             for mapping in reversed(self._sources(source)):
+                if not before.isdisjoint(mapping.entries):
+                    self._dispute(source, "<< wins over keys before it in kubectl, and not in Kustomize; put it first")
                 merged.update(mapping.entries)
         merged.update(own[start:])
         self._count(done.node, len(merged))
@@ -522,6 +560,12 @@ class _Reader:
             node.scalar, node.tag = self.scalar(event.value, event.tag, event.implicit[0])
         except ValueError as error:
             raise self._error(node, f"{_shorten(event.value)}: {error}") from error
+        if self.flavour == "k8s" and _is_disputed(event.value, event.tag, event.implicit[0], node.scalar):
+            self._dispute(
+                node,
+                f"{_shorten(event.value)} is not the same to kubectl and to Kustomize; "
+                "put it in quotes, or write true or false",
+            )
         return node
 
 
@@ -681,6 +725,8 @@ def _k8s_tagged(text: str, tag: str) -> Any:
         return base64.b64decode(text, validate=True).decode("utf-8")
     value = _k8s_plain(text)
     if tag == f"{_CORE}merge":
+        if text != "<<":
+            raise ValueError("is no merge; write <<")
         return _MERGE
     wanted = _K8S_TYPES.get(tag)
     if wanted is None:
@@ -690,20 +736,37 @@ def _k8s_tagged(text: str, tag: str) -> Any:
     return float(value) if tag == f"{_CORE}float" else value
 
 
+#: A time that Kustomize writes as it is.
+_SAME_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,8}[1-9])?(Z|[-+][0-9]{2}:[0-9]{2})"
+)
+
+
+def _is_disputed(text: str, tag: str | None, is_plain: bool, value: Any) -> bool:
+    """Whether Kustomize, which reads YAML 1.2 and times, sees something else in a scalar than kubectl."""
+    if type(value) is bool:
+        return tag is None and text[0] not in "tTfF"
+    if tag == "!":
+        return _k8s_plain(text) is not text
+    is_time = text[4:5] == "-" and (is_plain if tag is None else tag == f"{_CORE}timestamp")
+    return is_time and _K8S_DATE.fullmatch(text) is not None and _SAME_TIME.fullmatch(text) is None
+
+
 _SCALARS: Mapping[str, Any] = {"ansible": _ansible_scalar, "k8s": _k8s_scalar}
 
 #: Longer texts are seldom there twice.
 _SHORT_TEXT = 64
 
 
-@lru_cache(maxsize=8192)
-def _k8s_short(text: str) -> Any:
-    """A short plain scalar; the words of manifests come again and again."""
-    return _k8s_scalar(text, None, True)[0]
-
-
 class _Unusual(Exception):
     """A text with something that `_quickly` does not know."""
+
+
+@lru_cache(maxsize=8192)
+def _k8s_short(text: str) -> Any:
+    """A short plain scalar, or `_MERGE` for any that is unusual; the words of manifests come again and again."""
+    value = _k8s_scalar(text, None, True)[0]
+    return _MERGE if _is_disputed(text, None, True, value) else value
 
 
 def _quickly(data: bytes, limits: Limits) -> tuple[list[tuple[int, int]], list[Any]] | None:
@@ -765,6 +828,8 @@ def _plain_scalar(event: Any) -> Any:
     if event.tag is not None or event.anchor is not None:
         raise _Unusual
     if not event.implicit[0]:
+        if text == "<<":
+            raise _Unusual
         return text
     value = _k8s_short(text) if len(text) <= _SHORT_TEXT else _k8s_scalar(text, None, True)[0]
     if value is _MERGE:

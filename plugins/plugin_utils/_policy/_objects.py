@@ -26,9 +26,24 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 #: Names by which a value is hidden wherever it is shown.
 _SECRET = re.compile(r"passw(or)?d|passphrase|private_?key|credential|(^|_|-)(token|secret)$", re.IGNORECASE)
 
-#: By what a letter of a word may be written so that its bytes do not show: UTF-16, and escapes other than JSON's short
-#: ones (a .json file is read as YAML, which has more of them).
-_DISGUISE = re.compile(rb'\0|\\[^"\\/bfnrt]')
+#: By what a letter of a word may be written so that its bytes do not show: UTF-16, escapes other than JSON's short
+#: ones, and !!binary by any name (a .json file is read as YAML, which has more of them).
+_DISGUISE = re.compile(rb'\0|\\[^"\\/bfnrt]|!!|!<|%TAG')
+
+#: What ends a line to YAML, and neither to kubectl nor to Kustomize when they take a file apart.
+_BREAK = rb"\r(?!\n)|\xc2\x85|\xe2\x80[\xa8\xa9]"
+#: `---` at the start of a line in anyone's eyes, but not of one that separates documents for all of them.
+_ODD_SEPARATOR = re.compile(
+    rb"---(?:(?<=\r---)|(?<=\xc2\x85---)|(?<=\xe2\x80[\xa8\xa9]---)"
+    rb"|(?:(?<=\A---)|(?<=\n---)|(?<=\A\xef\xbb\xbf---))"
+    rb"(?![ \t]*(?:(?<=[ \t])#(?:(?!" + _BREAK + rb")[^\n])*)?\r?(?:\n|\Z)))"
+)
+_ODD_BREAK = re.compile(_BREAK)
+#: Spaces to Go and text to YAML; kubectl skips them before a "{".
+_ODD_SPACE = re.compile(
+    rb"(?:\s|\xc2\x85|\xe2\x80[\xa8\xa9])*(?:\xc2\xa0|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xaf]|\xe2\x81\x9f|\xe3\x80\x80)"
+)
+_BRACE = re.compile(rb"\s*\{")
 
 
 #: What every kind of object may have at its top.
@@ -41,11 +56,13 @@ class Parsed(NamedTuple):
     objects     its Kubernetes objects, in order
     foreign     True when it holds anything else besides
     duplicates  keys that stand twice: place and message
+    disputed    what in the objects is something else to Kustomize than to kubectl: place and message
     """
 
     objects: tuple[ObjectAt, ...]
     foreign: bool
     duplicates: tuple[tuple[Origin, str], ...]
+    disputed: tuple[tuple[Origin, str], ...] = ()
 
 
 def subject_of(obj: Mapping[str, Any], scope: str = "") -> Subject:
@@ -109,11 +126,14 @@ def parse(data: bytes, file: str, scope: str, limits: _yaml.Limits = _yaml.LIMIT
     Raises:
         _yaml.YamlError: the file cannot be read.
     """
-    if file.endswith(".json") and b"apiVersion" not in data and not _DISGUISE.search(data):
+    if b"apiVersion" in data or _DISGUISE.search(data):
+        _check_parts(data, file)
+    elif file.endswith(".json"):
         return Parsed((), True, ())  # JSON that holds no object is not a matter of YAML
     objects: list[ObjectAt] = []
     foreign = False
     duplicates: list[tuple[Origin, str]] = []
+    disputed: list[tuple[Origin, str]] = []
     for document in _yaml.read(data, file, "k8s", limits):
         value = document.value
         for twice in document.duplicates:
@@ -121,23 +141,47 @@ def parse(data: bytes, file: str, scope: str, limits: _yaml.Limits = _yaml.LIMIT
             duplicates.append((twice.second.origin, f"key {twice.path[-1]!r} is there already, at line {first}"))
         if value is not None:
             found = list(_objects_in(document, value, (), scope))
-            objects += [one for one in found if one is not None]
+            here = [one for one in found if one is not None]
+            objects += here
             foreign = foreign or None in found
-    return Parsed(tuple(objects), foreign, tuple(duplicates))
+            disputed += [(place.origin, message) for place, message in document.disputed] if here else []
+    return Parsed(tuple(objects), foreign, tuple(duplicates), tuple(disputed))
+
+
+def _check_parts(data: bytes, file: str) -> None:
+    """Refuse a text of which kubectl makes other documents than YAML does: it takes it apart before it parses it.
+
+    Source of the rule: k8s.io/apimachinery/pkg/util/yaml, and kio of sigs.k8s.io/kustomize/kyaml.
+
+    Raises:
+        _yaml.YamlError: it is such a text.
+    """
+    odd = _ODD_SEPARATOR.search(data)
+    if odd is not None:
+        line = data.count(b"\n", 0, odd.start()) + 1
+        raise _yaml.YamlError(
+            file, line, 1, "--- parts documents for some readers only; let it stand alone on its line"
+        )
+    if _ODD_SPACE.match(data):
+        raise _yaml.YamlError(file, 1, 1, "begins with a space that is text to some readers; take it away")
+    if _BRACE.match(data) and (odd := _ODD_BREAK.search(data)):
+        line = data.count(b"\n", 0, odd.start()) + 1
+        raise _yaml.YamlError(file, line, 1, "has a line break that JSON does not know; write it as an escape")
 
 
 def _objects_in(
     document: _yaml.Document, value: Any, at: tuple[Any, ...], scope: str, kind: str = "", version: str = ""
 ) -> Iterable[ObjectAt | None]:
     """Objects at and in a value; None for what is none."""
-    if isinstance(value, dict) and isinstance(value.get("items"), list):
+    items = value.get("items", ()) if isinstance(value, dict) else ()
+    if items is None or isinstance(items, list):
         # Whatever has a list of items is a list to kubectl; its kind tells that of items which do not say their own.
         inner = str(value.get("kind", "")).removesuffix("List")
-        for index, item in enumerate(value["items"]):
+        for index, item in enumerate(items or ()):
             yield from _objects_in(
                 document, item, (*at, "items", index), scope, inner, str(value.get("apiVersion", ""))
             )
-        if not value["items"]:
+        if not items:
             yield None
         return
     if isinstance(value, dict) and kind and version and not value.get("kind") and not value.get("apiVersion"):

@@ -203,6 +203,10 @@ _WRITES = (
 )
 #: Keys of plugins' own files that name further files.
 _PLUGIN_KEYS = ("path", "paths", "files", "envs", "env", "valuesFile")
+#: Keys of a kustomization whose items have such keys.
+_WITH_FILES = ("patches", "patchesJson6902", "replacements", "configMapGenerator", "secretGenerator")
+_LOOKED_AT = frozenset([*_FOLDERS, *_WITH_FILES, *_PLUGIN_KEYS, "patchesStrategicMerge", "openapi", "buildMetadata"])
+_FOLDED = frozenset(key.casefold() for key in _LOOKED_AT)
 
 
 def _kustomize(stage: _Stage, directory: str, deadline: float, _values: tuple[str, ...], _version: str) -> Rendered:
@@ -309,7 +313,17 @@ def _read(stage: _Stage, path: str) -> dict[str, Any]:
         raise RenderError(str(error)) from error
     if len(documents) != 1 or not isinstance(documents[0].value, dict):
         raise RenderError(f"{path}: a kustomization is one object")
-    return dict(documents[0].value)
+    value = dict(documents[0].value)
+    for one in (value, value.get("openapi"), *(item for key in _WITH_FILES for item in _items(value.get(key)))):
+        _check_keys(path, one)
+    return value
+
+
+def _check_keys(path: str, value: Any) -> None:
+    """Refuse keys that are looked at here and that only Kustomize, which does not tell case, would know again."""
+    odd = next((key for key in _mapping(value) if key not in _LOOKED_AT and str(key).casefold() in _FOLDED), None)
+    if odd is not None:
+        raise RenderError(f"{path}: the key {odd!r} is not written as in Kustomize's documentation; write it so")
 
 
 def _items(value: Any) -> list[Any]:
@@ -379,6 +393,7 @@ def _take_plugin(stage: _Stage, folder: str, name: str) -> None:
         raise RenderError(str(error)) from error
     for document in documents:
         value = document.value if isinstance(document.value, dict) else {}
+        _check_keys(path, value)
         for key in _PLUGIN_KEYS:
             for text in _texts(value.get(key)):
                 _take(stage, folder, text.partition("=")[2] or text)

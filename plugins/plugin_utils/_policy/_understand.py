@@ -569,7 +569,9 @@ class _Run:
         if problems[1] is not None and problems[1][1]:
             # New also where it was broken before: what else changed in it, nobody can tell.
             self._invalid("yaml", *problems[1], new=True)
-        broken = any(problem is not None for problem in problems)
+        for origin, message in parsed[1].disputed if parsed[1] is not None else ():
+            self._invalid("yaml", origin, message)  # new also where it was there: what it is to others, nobody can tell
+        broken = any(problem is not None for problem in problems) or any(found and found.disputed for found in parsed)
         more = any(found.foreign or any(is_more(at.object) for at in found.objects) for found in parsed if found)
         more = more or _is_read_by_others(one.path) or self._is_below_a_chart(one.path)
         if broken or more or odd or _mode_differs(one):

@@ -90,6 +90,81 @@ def test_a_merge_that_is_no_key_is_text_to_go(text: str) -> None:
     assert value(text, "k8s") == {"a": "<<"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: yes",
+        "a: [N]",
+        "off: 1",
+        "a: 2020-01-01",
+        "a: 2020-1-2T03:04:05Z",
+        "a: 2020-01-02T03:04:05.10Z",
+        "a: !!timestamp '2020-01-01'",
+        "a: ! 1",
+        "'<<': {a: 1}",
+        "!!str <<: {a: 1}",
+        "!x <<: {a: 1}",
+        "a: 1\n<<: {a: 2}",
+        "<<: {b: 1, a: 2, <<: {b: 2}}",
+        "a: 1\n<<: {b: 1}\nc: 1\n<<: [{d: 1}, {c: 2}]",
+    ],
+)
+def test_what_kustomize_reads_otherwise_is_disputed(text: str) -> None:
+    first, second = read(f"{text}\n---\na: 1\n", flavour="k8s")
+    assert len(first.disputed) == 1 and not second.disputed
+    assert first.disputed[0][0].line == (4 if "c: 2" in text else 2 if "\n" in text else 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: True",
+        "a: 'yes'",
+        "a: !!bool yes",
+        "a: !x yes",
+        "a: 0777",
+        "a: 1_000",
+        "a: 2020-01-02T03:04:05Z",
+        "a: 2020-01-02T03:04:05.1+02:00",
+        "a: '2020-01-01'",
+        "a: ! x",
+        "a: <<",
+        "a: '<<'",
+        "<<: {a: 1}\na: 2",
+        "b: 1\n<<: {a: 1}\na: 2",
+        "<<: {a: 1, <<: {b: 2}}",
+        "<<: [{a: 1}, {a: 2}]",
+    ],
+)
+def test_what_kustomize_reads_as_kubectl_is_not_disputed(text: str) -> None:
+    assert [one.disputed for one in read(text, flavour="k8s")] == [[]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1e3}',
+        ' [{"a": 1.5e3}]',
+        '{"a": NaN}',
+        '{"a": "x \u2028 y"}',
+        '{"a": {"__ansible_unsafe": "x"}}',
+        '{"a": {"__ansible_vault": "x"}}',
+    ],
+)
+def test_what_is_json_to_ansible_says_the_same_as_yaml(text: str) -> None:
+    with pytest.raises(YamlError, match="f:1:1: is JSON to Ansible"):
+        read(text, "f")
+    assert read(text, "f", "k8s")
+
+
+def test_json_that_says_the_same_is_read_by_ansible() -> None:
+    text = '{"a": [1, -2.5, true, null, "x\\u00e9", "1e3"], "b": {}}'
+    assert value(text) == {"a": [1, -2.5, True, None, "x\u00e9", "1e3"], "b": {}}
+    assert value("{a: 1e3}") == {"a": "1e3"}  # no JSON
+    assert value('{"a": 1, "a": 2}') == {"a": 2}
+    assert read('{"a": 1, "a": 2}')[0].duplicates
+
+
 def test_local_tags() -> None:
     text = "a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\nb: !unsafe '{{ x }}'\nc: !unsafe {d: [1]}\n"
     found = value(text)
@@ -119,6 +194,8 @@ def test_local_tags() -> None:
         ("<<: 3", "ansible", 1, 5, "<< wants"),
         ("a: <<", "ansible", 1, 4, "<< is for keys"),
         ("- <<", "ansible", 1, 3, "<< is for keys"),
+        ("!!merge spec: {a: 1}", "k8s", 1, 1, "is no merge"),
+        ("a: &m <<\nb: {*m : {a: 1}}", "k8s", 2, 5, "alias of <<"),
         ("null: 1", "k8s", 1, 1, "cannot be a key"),
         ("9223372036854775808: 1", "k8s", 1, 1, "cannot be a key"),
         ("a: .inf", "k8s", 1, 4, "JSON"),

@@ -119,6 +119,16 @@ def test_notes_on_origins_stay_where_they_are_wanted() -> None:
         ({"k/kustomization.yaml": "resources: ['github.com/a/b//c?ref=v1']"}, "nothing is fetched"),
         ({"k/kustomization.yaml": "resources: ['git@github.com:a/b.git']"}, "nothing is fetched"),
         ({"k/kustomization.yaml": "resources: ['file:///srv/repository.git']"}, "nothing is fetched"),
+        ({"k/kustomization.yaml": "Resources: ['https://example.org/x.yaml']"}, "key 'Resources' is not written"),
+        ({"k/kustomization.yaml": "re\u017fources: ['ssh://git@example.org/x']"}, "is not written"),
+        ({"k/kustomization.yaml": "patches: [{Path: 'https://example.org/x.yaml'}]"}, "key 'Path' is not written"),
+        (
+            {
+                "k/kustomization.yaml": "generators: [g.yaml]",
+                "k/g.yaml": "kind: ConfigMapGenerator\nFILES: [/etc/passwd]\n",
+            },
+            "key 'FILES' is not written",
+        ),
         ({"k/kustomization.yaml": "resources: [link.yaml]", "k/link.yaml": ("link", "/etc/passwd")}, "symbolic link"),
         ({"k/kustomization.yaml": "resources: [../other/a.yaml]", "other/a.yaml": "a: 1"}, "kustomize failed"),
         ({"k/kustomization.yaml": "resources: [a.yaml]", "k/a.yaml": "just: text"}, "kustomize failed"),

@@ -93,8 +93,8 @@ CASES: list[tuple[dict[str, str], dict[str, str], dict[str, str]]] = [
     ({"web.yaml": WEB}, {"dir/web.yaml": WEB.replace("b:1", "b:2")}, {f"{HELPER}.image": "dir/web.yaml: image: b:2"}),
     (
         {"web.yaml": WEB},
-        {"web.yaml": "# é\n" * 3 + WEB.replace("{name: A, value: x}", "{name: A, value: y}")},
-        {f"{HELPER}.env[name=A].value": "web.yaml: value: y}"},
+        {"web.yaml": "# é\n" * 3 + WEB.replace("{name: A, value: x}", "{name: A, value: z}")},
+        {f"{HELPER}.env[name=A].value": "web.yaml: value: z}"},
     ),
     # removed, from what stays around it
     ({"web.yaml": WEB}, {"web.yaml": WITHOUT_ENV}, {f"{HELPER}.env": "web.yaml: name: helper"}),

@@ -28,6 +28,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand 
     holding,
     understand,
 )
+from ansible_collections.weft.platform.plugins.plugin_utils._yaml import YamlError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -169,7 +170,7 @@ class TestObjects:
         assert "Yg==" not in str([change.to_json() for effect in found.effects for change in effect.changes])
 
     def test_typed_lists_tell_the_kind_of_their_items(self, repo: Any) -> None:
-        text = "apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a, namespace: b}\n  data: {x: y}\n"
+        text = "apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a, namespace: b}\n  data: {x: z}\n"
         found = understood(repo, {}, {"a.yaml": text})
         assert said(found) == [("ConfigMap:b/a", "added", (), "", "")]
 
@@ -189,6 +190,73 @@ class TestObjects:
     def test_an_encoding_does_not_hide_an_object_in_json(self, repo: Any) -> None:
         found = understood(repo, {}, {"a.json": deployment().encode("utf-16")})
         assert ["UTF-8" in finding.message and finding.prohibits for finding in found.findings] == [True]
+
+
+HIDDEN = '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}'
+
+
+class TestReadersDisagree:
+    """Texts of which kubectl or Kustomize see something else; every one was held beside them."""
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            (f"# a\n---#\n{HIDDEN}\n", 2),
+            (f"text\n---\u00a0\n{HIDDEN}\n", 2),
+            (f"--- {HIDDEN}\n", 1),
+            (f"\ufeff--- {HIDDEN}\n", 1),
+            (f"{deployment()}\r---\r{HIDDEN}\n", 13),
+            (f"{deployment()}\u2028---\n{HIDDEN}\n", 13),
+            (f"{deployment()}\u0085---\n{HIDDEN}\n", 13),
+            (f"{deployment()}--- # a\u2028a: 1\n", 13),
+            (f"{deployment()}--- # a\rb: 1\n", 13),
+            (f"\u00a0{HIDDEN}\n", 1),
+            (f"\n\u2028 \u3000{HIDDEN}\n", 1),
+            (HIDDEN[:-1] + ',"a":"x \u2028 y"}\n', 1),
+            ('{"a":"\u0085",\n"kin\\x64":1}', 1),
+        ],
+    )
+    def test_what_is_parted_otherwise_cannot_be_read(self, text: str, line: int) -> None:
+        with pytest.raises(YamlError) as caught:
+            parse(text.encode(), "a.yaml", "")
+        assert caught.value.line == line
+
+    @pytest.mark.parametrize(
+        "separator",
+        ["---\n", "--- \t\n", "---\r\n", "--- # größe\n", "---\t# x\r\n", "...\n---\n", "---\n---\n", "# ---\n---\n"],
+    )
+    def test_what_is_parted_alike_is_read(self, separator: str) -> None:
+        start = separator.removeprefix("...\n")
+        text = f"\ufeff{start}{deployment('a')}{separator}{deployment('b')}    x: |\n        ---#\n---"
+        assert [one.object["metadata"]["name"] for one in parse(text.encode(), "a.yaml", "").objects] == ["a", "b"]
+
+    def test_what_holds_no_object_is_parted_as_it_likes(self) -> None:
+        assert parse(b"--- text\n--- {a: 1}\n", "a.yaml", "").foreign
+
+    @pytest.mark.parametrize(
+        "text", ["{!!binary YXBpVmVyc2lvbg==: v1, %s}", "{!<tag:yaml.org,2002:binary> YXBpVmVyc2lvbg==: v1, %s}"]
+    )
+    def test_json_may_name_its_version_in_disguise(self, text: str) -> None:
+        found = parse((text % "kind: Pod, metadata: {name: p}").encode(), "a.json", "").objects
+        assert [one.subject.type for one in found] == ["Pod"]
+
+    def test_an_object_with_items_that_are_null_is_a_list_of_nothing(self) -> None:
+        assert parse((deployment() + "items:\n").encode(), "a.yaml", "")[:2] == ((), True)
+
+    @pytest.mark.parametrize("line", ["  paused: off\n", "  paused: true\n  <<: {paused: false}\n", "  on: 1\n"])
+    def test_what_is_disputed_prohibits_also_where_it_was_there(self, repo: Any, line: str) -> None:
+        old, new = (deployment(image=image).replace("spec:\n", f"spec:\n{line}", 1) for image in ("a:1", "b:1"))
+        for start in ({}, {"a.yaml": old}):
+            found = understood(repo, start, {"a.yaml": new})
+            (finding,) = found.findings
+            assert (finding.rule, finding.severity, finding.new) == ("yaml", "prohibit", True)
+            assert str(finding.origin) == f"a.yaml:{9 if '<<' in line else 8}" and "Kustomize" in finding.message
+            assert [effect.opaque for effect in found.effects if effect.type == "path"] == [True]
+            assert [one.effect.action for one in found.objects] == ["changed" if start else "added"]
+
+    def test_what_no_object_says_is_not_disputed(self, repo: Any) -> None:
+        found = understood(repo, {}, {"a.yaml": "on: push\na: yes\n---\n" + deployment()})
+        assert not found.findings and len(found.objects) == 1
 
 
 class TestPaths:
