@@ -701,6 +701,8 @@ def _k8s_plain(text: str) -> Any:
     digits = text.replace("_", "") if text[:1] in "+-0123456789" else text
     if _K8S_DATE.fullmatch(text):
         return text
+    if digits[:3] in ("0b-", "0b+"):
+        digits = f"{digits[2]}0b{digits[3:]}"  # Go reads what follows 0b with its sign
     whole = _K8S_INT.fullmatch(digits) if digits[:1] != "." else None
     if whole:
         number = _k8s_int(whole)
@@ -740,6 +742,8 @@ def _k8s_tagged(text: str, tag: str) -> Any:
 _SAME_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,8}[1-9])?(Z|[-+][0-9]{2}:[0-9]{2})"
 )
+#: A number to Kustomize.
+_SIGNED_OCTAL = re.compile(r"0_*o_*[-+][0-7_]+")
 
 
 def _is_disputed(text: str, tag: str | None, is_plain: bool, value: Any) -> bool:
@@ -748,6 +752,8 @@ def _is_disputed(text: str, tag: str | None, is_plain: bool, value: Any) -> bool
         return tag is None and text[0] not in "tTfF"
     if tag == "!":
         return _k8s_plain(text) is not text
+    if is_plain and text[:1] == "0" and _SIGNED_OCTAL.fullmatch(text):
+        return True
     is_time = text[4:5] == "-" and (is_plain if tag is None else tag == f"{_CORE}timestamp")
     return is_time and _K8S_DATE.fullmatch(text) is not None and _SAME_TIME.fullmatch(text) is None
 
