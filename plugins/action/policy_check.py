@@ -10,7 +10,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._tasks import check_task
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._tasks import CHECK, check_task
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import told
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -21,8 +22,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Judge a change between two commits."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        _validation, given = self.validate_argument_spec(CHECK)
         try:
-            result.update(check_task(self._task.args))
+            result.update(check_task(given))
         except PolicyError as error:
-            raise AnsibleActionFail(str(error)) from error
+            # Ansible would say its causes again, as they are, to the terminal
+            raise AnsibleActionFail(told(error)) from None
         return result

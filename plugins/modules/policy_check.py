@@ -97,14 +97,14 @@ EXAMPLES = r"""
 RETURN = r"""
 permitted:
   description: Whether the change may be merged.
-  returned: success
+  returned: when there is a verdict, also where it fails the task
   type: bool
 verdict:
   description: The verdict; schemas/verdict.json describes it.
-  returned: success
+  returned: when there is a verdict, also where it fails the task
   type: dict
 msg:
-  description: The verdict as text.
+  description: The verdict as text, or why there is none.
   returned: always
   type: str
 """

@@ -88,7 +88,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 info:
-  description: The answer.
+  description:
+    - >-
+      The answer. Each row of it has C(by), the rules that allow it with C(rule), C(who) and C(condition), and
+      C(limits), what is demanded with C(rule), C(demands), C(condition) and C(always).
+    - >-
+      For O(path) it is one row with C(who); for O(person), C(may) has a row for each C(area); without either, C(matrix)
+      has a row for each C(area), and there is a list for each thing that is odd.
   returned: success
   type: dict
+msg:
+  description: The answer as text, or why there is none.
+  returned: always
+  type: str
 """

@@ -49,7 +49,11 @@ EXAMPLES = r"""
 RETURN = r"""
 tests:
   description: Each test with its name, whether it passed, why not, and the file in which it stands.
-  returned: success
+  returned: when they could be run, also where one fails the task
   type: list
   elements: dict
+msg:
+  description: How many passed, or which did not and why.
+  returned: always
+  type: str
 """

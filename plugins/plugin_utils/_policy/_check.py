@@ -129,6 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         from ansible_collections.weft.platform.plugins.plugin_utils._policy import _format
 
+        _format.maker(options.format)  # a word that is wrong is told before a verdict is recorded
         verdict = verdict_of(options)
         shown = _format.show(verdict, options.format)
         sys.stdout.write(shown)

@@ -76,12 +76,20 @@ def show(verdict: Verdict, form: str, everything: bool = False) -> str:
     Raises:
         PolicyError: the form is unknown.
     """
-    if form == "text":
-        return as_text(verdict, everything)
-    maker = FORMS.get(form)
-    if maker is None:
+    make = maker(form)
+    return as_text(verdict, everything) if form == "text" else make(verdict)
+
+
+def maker(form: str) -> Callable[[Verdict], str]:
+    """What makes one of FORMS.
+
+    Raises:
+        PolicyError: the form is unknown.
+    """
+    found = FORMS.get(form)
+    if found is None:
         raise PolicyError(f"no form {form!r}; there are {', '.join(sorted(FORMS))}")
-    return maker(verdict)
+    return found
 
 
 def summary(verdict: Verdict) -> str:

@@ -58,21 +58,35 @@ def teams_of(file: str, forge: str, api: str, project: str) -> Teams | None:
     return _teams.load(file) if file else None
 
 
+def answer(options: argparse.Namespace) -> dict[str, Any]:
+    """What is asked for.
+
+    Raises:
+        PolicyError: it is no question, or there is no answer to it.
+    """
+    inside = [name for name in ("kind", "name", "field") if getattr(options, name)]
+    if options.person and (options.path or inside):
+        raise PolicyError("ask what a person may change, or who may change a path, not both at once")
+    if inside and not options.path:
+        raise PolicyError(f"{' and '.join(inside)}: say in which file that is, by its path")
+    if options.name and not options.kind:
+        raise PolicyError(f"name {options.name}: say of which kind that object is")
+    commit = _reference.resolve(options.repository, options.commit)
+    teams = teams_of(options.teams, options.forge, options.api, options.project)
+    with Repository(options.repository, commit) as repository:
+        tree = repository.tree(commit)
+        if options.person:
+            return {"may": _info.may(tree, Person(options.person), teams)}
+        if options.path:
+            return _info.who(tree, options.path, options.kind, options.name, options.field)
+        return _info.report(tree, teams)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Answer; 0, or 2 when there is no answer."""
     options = parser().parse_args(arguments)
     try:
-        commit = _reference.resolve(options.repository, options.commit)
-        teams = teams_of(options.teams, options.forge, options.api, options.project)
-        with Repository(options.repository, commit) as repository:
-            tree = repository.tree(commit)
-            found: dict[str, Any]
-            if options.person:
-                found = {"may": _info.may(tree, Person(options.person), teams)}
-            elif options.path:
-                found = _info.who(tree, options.path, options.kind, options.name, options.field)
-            else:
-                found = _info.report(tree, teams)
+        found = answer(options)
     except PolicyError as error:
         sys.stderr.write(f"{told(error)}\n")
         return 2

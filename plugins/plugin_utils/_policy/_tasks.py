@@ -17,7 +17,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy import (
     _tests,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Person, PolicyError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PolicyError
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import many, visible
 
 Result = dict[str, Any]
 
@@ -37,81 +38,100 @@ _CHECK = {
     "log": "log",
     "now": "now",
 }
-_INFO = ("repository", "commit", "path", "kind", "name", "field", "person", "teams", "forge", "api", "project")
-_TEST = ("repository", "commit", "run")
+_TEXT, _PATH, _TEXTS = {"type": "str"}, {"type": "path"}, {"type": "list", "elements": "str"}
+_REPOSITORY = {"type": "path", "default": "."}
+_COMMIT = {"type": "str", "default": "HEAD"}
 
-
-def _known(args: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """The arguments that are given.
-
-    Raises:
-        PolicyError: there is one that the action does not know.
-    """
-    unknown = sorted(set(args) - set(names))
-    if unknown:
-        raise PolicyError(f"there is no option {', '.join(unknown)}; there are {', '.join(names)}")
-    return {name: value for name, value in args.items() if value is not None}
+#: The options of each action, as its module's documentation has them.
+CHECK: Mapping[str, Mapping[str, Any]] = {
+    "repository": _REPOSITORY,
+    "base": {"type": "str", "default": "main"},
+    "head": _COMMIT,
+    "target": _TEXT,
+    "author": _TEXT,
+    "author_teams": _TEXTS,
+    "committers": _TEXTS,
+    "pushers": _TEXTS,
+    "approvals": _TEXTS,
+    "request": _PATH,
+    "teams": _PATH,
+    "log": _PATH,
+    "now": _TEXT,
+    "output": {"type": "dict"},
+    "fail": {"type": "bool", "default": True},
+}
+INFO: Mapping[str, Mapping[str, Any]] = {
+    "repository": _REPOSITORY,
+    "commit": _COMMIT,
+    **dict.fromkeys(("path", "kind", "name", "field", "person"), _TEXT),
+    "teams": _PATH,
+    **dict.fromkeys(("forge", "api", "project"), _TEXT),
+}
+TEST: Mapping[str, Mapping[str, Any]] = {"repository": _REPOSITORY, "commit": _COMMIT, "run": _TEXTS}
 
 
 def check_task(args: Mapping[str, Any]) -> Result:
     """Judge a change; the result fails when it is prohibited, unless `fail` is false.
 
+    Args:
+        args: the options that are given, of their types; what is None is not given.
+
     Raises:
         PolicyError: the arguments describe no change, or the verdict cannot be recorded or written.
     """
-    given = _known(args, (*_CHECK, "output", "fail"))
     options = _check.parser().parse_args([])
     for name, attribute in _CHECK.items():
-        if name in given:
-            setattr(options, attribute, given[name])
+        if args.get(name) is not None:
+            setattr(options, attribute, args[name])
+    output: Mapping[str, str] = args.get("output") or {}
+    for form in output:
+        _format.maker(form)  # a word that is wrong is told before a verdict is recorded
     verdict = _check.verdict_of(options)
-    for form, path in dict(given.get("output", {})).items():
+    for form, path in output.items():
         try:
-            with open(str(path), "w", encoding="utf-8") as file:
-                file.write(_format.show(verdict, str(form)))
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(_format.show(verdict, form))
         except OSError as error:
             raise PolicyError(f"{path}: cannot be written: {error.strerror}") from error
     result = {"changed": False, "permitted": verdict.permitted, "verdict": verdict.to_json()}
     words = _format.show(verdict, "text")
-    failed = not verdict.permitted and bool(given.get("fail", True))
+    failed = not verdict.permitted and args.get("fail", True)
     return {**result, "msg": words, "failed": True} if failed else {**result, "msg": words}
 
 
 def info_task(args: Mapping[str, Any]) -> Result:
     """Who may change what, or what somebody may change.
 
+    Args:
+        args: the options that are given, of their types; what is None is not given.
+
     Raises:
         PolicyError: the repository, its policy or the teams cannot be read, or the forge not be asked.
     """
-    given = _known(args, _INFO)
-    where = str(given.get("repository", "."))
-    teams = _info_command.teams_of(*(str(given.get(name, "")) for name in ("teams", "forge", "api", "project")))
-    commit = _reference.resolve(where, str(given.get("commit", "HEAD")))
-    with Repository(where, commit) as repository:
-        tree = repository.tree(commit)
-        if given.get("person"):
-            found: Result = {"may": _info.may(tree, Person(str(given["person"])), teams)}
-        elif given.get("path"):
-            rest = (str(given.get(name, "")) for name in ("kind", "name", "field"))
-            found = _info.who(tree, str(given["path"]), *rest)
-        else:
-            found = dict(_info.report(tree, teams))
-    return {"changed": False, "info": found}
+    options = _info_command.parser().parse_args([])
+    for name in INFO:
+        if args.get(name) is not None:
+            setattr(options, name, args[name])
+    found = _info_command.answer(options)
+    return {"changed": False, "info": found, "msg": _info.as_text(found)}
 
 
 def test_task(args: Mapping[str, Any]) -> Result:
     """Run the policy's own tests; the result fails when one does.
 
+    Args:
+        args: the options that are given, of their types; what is None is not given.
+
     Raises:
         PolicyError: the repository, its policy or its tests cannot be read.
     """
-    given = _known(args, _TEST)
-    where = str(given.get("repository", "."))
-    commit = _reference.resolve(where, str(given.get("commit", "HEAD")))
+    where = args.get("repository") or "."
+    commit = _reference.resolve(where, args.get("commit") or "HEAD")
     with Repository(where, commit) as repository:
-        outcomes = _tests.run_all(repository.tree(commit), datetime.now(UTC), given.get("run", ()))
+        outcomes = _tests.run_all(repository.tree(commit), datetime.now(UTC), args.get("run") or ())
     wrong = [f"{one.name}: {one.why}" for one in outcomes if not one.passed]
     result = {"changed": False, "tests": [one._asdict() for one in outcomes]}
+    tests = many(len(outcomes), "test")
     if wrong:
-        return {**result, "failed": True, "msg": f"{len(wrong)} of {len(outcomes)} tests failed: {'; '.join(wrong)}"}
-    return {**result, "msg": f"{len(outcomes)} tests passed"}
+        return {**result, "failed": True, "msg": visible(f"{len(wrong)} of {tests} failed: {'; '.join(wrong)}")}
+    return {**result, "msg": f"{tests} passed"}

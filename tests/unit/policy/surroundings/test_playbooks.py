@@ -67,6 +67,25 @@ def test_what_cannot_be_judged_fails_and_says_why(site: Path) -> None:
     assert code == 2 and "no commit 'no-such-branch'" in said and "Traceback" not in said, said
     code, said = play(site, "policy_check", policy_head="upgrade")
     assert code == 2 and "say who wants the change" in said, said
+    code, said = play(site, "policy_check", policy_head="upgrade", policy_author="mona", policy_output="v.sarif")
+    assert code == 2 and "dictionary" in said and "Traceback" not in said, said
+
+
+def test_one_name_is_a_list_of_one(site: Path) -> None:
+    """As everywhere in Ansible; it was taken for a list of its letters."""
+    asked = {"policy_head": "upgrade", "policy_author": "olga", "policy_teams": str(site.parent / "teams.yml")}
+    code, said = play(site, "policy_check", **asked, policy_approvals="otto")
+    assert code == 0 and "Approvals that count: otto." in said, said
+    code, said = play(site, "policy_test", policy_run="a dev*")
+    assert code == 0 and "1 test passed" in said, said
+
+
+def test_what_fails_reaches_the_terminal_as_text_and_once(site: Path, tmp_path: Path) -> None:
+    teams = str(tmp_path / "no\x1b[31mred.yml")
+    code, said = play(site, "policy_info", policy_person="mona", policy_teams=teams)
+    assert code == 2 and "no\\x1b[31mred.yml: teams cannot be read" in said and "\x1b" not in said, said
+    first = next(line for line in said.splitlines() if "teams cannot be read" in line)
+    assert first.count("teams cannot be read") == 1, first
 
 
 def test_who_may_change_what(site: Path) -> None:

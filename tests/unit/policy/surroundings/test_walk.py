@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,10 @@ def test_the_action_judges_as_the_command_does(walked: tuple[Path, list[str]], t
     teams = str(walked[0].parent / "teams.yml")
     permitted = {"repository": site, "head": "upgrade", "author": "olga", "approvals": ["otto"], "teams": teams}
     assert _tasks.check_task(permitted)["permitted"] is True
-    with pytest.raises(PolicyError, match="there is no option brnach"):
-        _tasks.check_task({"brnach": "x"})
+    log = tmp_path / "log.jsonl"
+    with pytest.raises(PolicyError, match="no form 'pdf'"):
+        _tasks.check_task({**permitted, "output": {"pdf": "x"}, "log": str(log)})
+    assert not log.exists(), "what cannot be shown is not recorded either"
     with pytest.raises(PolicyError, match="cannot be written"):
         _tasks.check_task({**permitted, "output": {"json": "/nowhere/x"}})
 
@@ -69,6 +72,32 @@ def test_the_other_actions_answer(walked: tuple[Path, list[str]]) -> None:
     assert _tasks.info_task({"repository": site, "person": "mona", "teams": teams})["info"]["may"]
     assert _tasks.info_task({"repository": site})["info"]
     assert _tasks.test_task({"repository": site})["msg"] == "2 tests passed"
+    assert _tasks.test_task({"repository": site, "run": ["a dev*"]})["msg"] == "1 test passed"
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"kind": "Secret"}, "kind: say in which file that is"),
+        ({"field": "a", "kind": "Secret"}, "kind and field: say in which file that is"),
+        ({"person": "mona", "path": VERSION}, "not both at once"),
+        ({"person": "mona", "field": "a"}, "not both at once"),
+        ({"path": VERSION, "name": "a/b"}, "name a/b: say of which kind"),
+    ],
+)
+def test_a_question_is_answered_as_a_whole_or_not_at_all(
+    walked: tuple[Path, list[str]], asked: dict[str, str], why: str
+) -> None:
+    with pytest.raises(PolicyError, match=why):
+        _tasks.info_task({"repository": str(walked[0]), **asked})
+
+
+@pytest.mark.parametrize("name", ["check", "info", "test"])
+def test_the_options_of_an_action_are_those_of_its_page(name: str) -> None:
+    module = importlib.import_module(f"ansible_collections.weft.platform.plugins.modules.policy_{name}")
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    said = {key: {word: one[word] for word in one if word != "description"} for key, one in documented.items()}
+    assert getattr(_tasks, name.upper()) == said
 
 
 def test_a_change_after_the_fact_makes_the_replay_differ(walked: tuple[Path, list[str]], tmp_path: Path) -> None:
