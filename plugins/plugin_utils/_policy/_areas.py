@@ -125,6 +125,7 @@ class Answer(NamedTuple):
     denies, only  of the limits: those that hold whatever the change
     """
 
+    policy: Policy
     grants: tuple[Grant, ...]
     limits: tuple[Limit, ...]
     denies: tuple[Deny, ...] = ()
@@ -135,9 +136,10 @@ class Answer(NamedTuple):
         if any(one.to is None for one in self.denies):
             return frozenset()
         granted = fewest(way for grant in self.grants for way in grant.ways())
-        denied = [way for one in self.denies if one.to is not None for way in one.to.ways()]
         allowed = both(granted, *(one.ways() for one in self.only))
-        return frozenset(way for way in allowed if not any(one <= way for one in denied))
+        for one in self.denies:
+            allowed = self.policy.spared(allowed, one.to) if one.to is not None else allowed
+        return allowed
 
     def names(self) -> set[str]:
         """The roles, teams and users that the rules allow it to."""
@@ -184,7 +186,8 @@ def ask(
             limits += [Limit(rule.name, one, when, surely) for one in restrictions(rule, owning and owning[0])]
             certain += [rule] if surely else []
     denies = tuple(rule.deny for rule in certain if rule.deny is not None)
-    return Answer(tuple(grants), tuple(limits), denies, tuple(rule.only for rule in certain if rule.only is not None))
+    only = tuple(rule.only for rule in certain if rule.only is not None)
+    return Answer(policy, tuple(grants), tuple(limits), denies, only)
 
 
 def touched(policy: Policy, rules: Iterable[Rule], area: Area) -> bool:

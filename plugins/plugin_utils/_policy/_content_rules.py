@@ -40,6 +40,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     Rule,
     Selector,
     views,
+    way_out,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import (
     POLICY,
@@ -601,6 +602,8 @@ def _told_apart(tasks: Sequence[_Task], answers: Sequence[Sequence[Finding]]) ->
             if found is not None and is_old:
                 del before[found]
             one = aged(finding, is_old, task.rule is not None and task.rule.existing)
+            if task.rule is not None and one.prohibits and not one.remedy:
+                one = one._replace(remedy=f"Mend it; {way_out(task.rule)}")
             out.append(one)
             if task.about and one.severity != INFO:
                 abouts.setdefault(_same(one), []).append(task.about)
@@ -621,7 +624,7 @@ def _same(finding: Finding) -> tuple[Any, ...]:
 
 def _for(finding: Finding, abouts: Sequence[str]) -> Finding:
     """A finding with the clusters that it is about; the same one for several is one."""
-    return finding._replace(remedy=f"It is for {' and '.join(dict.fromkeys(abouts))}.") if abouts else finding
+    return finding._replace(remedy=f"Mend it for {' and '.join(dict.fromkeys(abouts))}.") if abouts else finding
 
 
 def _values(task: _Task) -> Callable[[Finding], frozenset[str]]:

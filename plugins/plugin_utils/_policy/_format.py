@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, show_path
+from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Subject, show_path
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _text as text
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     AND,
@@ -40,6 +40,7 @@ KIND_WORDS = {
 }
 _MARKDOWN_LIMIT = 60_000  # characters; GitHub takes 65,536
 _WIDTH = 72  # columns; Git puts "remote: " before what a hook says
+_FEW = 5  # lines that say what one thing is about
 _MANY = 20  # lines of what does not stand in the way
 _MOST = 200  # things in the way that are shown in full in text
 
@@ -63,6 +64,31 @@ def _groups(verdict: Verdict) -> _Groups:
         else:
             (groups.warnings if finding.severity == WARN else groups.notes).append(finding)
     return groups
+
+
+#: Findings that say the same of several things: one thing to a person, who mends them at one place.
+_Said = list[Finding]
+
+
+def _joined(findings: Sequence[Finding]) -> list[_Said]:
+    """What is said once of all that comes from one place, as the overlays of a base do."""
+    found: dict[tuple[object, ...], _Said] = {}
+    for one in findings:
+        place = (one.origin.file, one.origin.line) if one.origin is not None else None
+        found.setdefault((place, one.rule, one.kind, one.message, one.who_could, one.remedy), []).append(one)
+    return list(found.values())
+
+
+def _about(findings: _Said, change: Callable[[Change], str], subject: Callable[[Subject], str]) -> list[str]:
+    """The lines that say what findings are about: changes, or objects."""
+    lines: dict[str, None] = {}
+    for one in findings:
+        if one.change is not None:
+            lines[change(one.change)] = None
+        elif one.subject is not None and one.subject.type != "path":
+            lines[subject(one.subject)] = None
+    shown = list(lines)
+    return shown if len(shown) <= _FEW else [*shown[: _FEW - 1], f"and {len(shown) - _FEW + 1} more"]
 
 
 def show(verdict: Verdict, form: str, everything: bool = False) -> str:
@@ -97,12 +123,12 @@ def summary(verdict: Verdict) -> str:
     if verdict.permitted:
         by = f" by {len(verdict.approvals)} approval{_s(verdict.approvals)}" if verdict.approvals else ""
         return f"permitted: {len(verdict.changes)} change{_s(verdict.changes)}{by}"
-    blocking = _groups(verdict).blocking
+    blocking = _joined(_groups(verdict).blocking)
     if not blocking:
         return "prohibited"
     more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
     room = 140 - len("prohibited: ") - len(more)
-    return f"prohibited: {text.cut(text.visible(blocking[0].message), room)}{more}"
+    return f"prohibited: {text.cut(text.visible(blocking[0][0].message), room)}{more}"
 
 
 def _short(commit: str) -> str:
@@ -126,14 +152,18 @@ def _where(origin: Origin | None) -> str:
 def _what(change: Change) -> tuple[str, str, str]:
     """(what is changed, value before, value after) for people; a side that is absent is ""."""
     shown = change.masked()
-    name = change.subject.name if change.subject.type in ("variable", "path") else str(change.subject).split("@")[0]
-    if change.subject.type == "path":
-        name = f"file {name}"
+    name = _name(change.subject)
     field = show_path(change.field)
     whole = f"{name}{'' if not field or field.startswith('[') else ' '}{field}"
     before = "" if shown.before is ABSENT else text.value(shown.before)
     after = "" if shown.after is ABSENT else text.value(shown.after)
     return text.visible(whole), before, after
+
+
+def _name(subject: Subject) -> str:
+    if subject.type == "path":
+        return f"file {subject.name}"
+    return subject.name if subject.type == "variable" else str(subject).split("@")[0]
 
 
 def _arrow(change: Change) -> str:
@@ -145,8 +175,8 @@ def _arrow(change: Change) -> str:
     return f"{what}: {before} -> {after}"
 
 
-def _scope(change: Change) -> str:
-    return text.visible(change.subject.scope)
+def _scope(subject: Subject) -> str:
+    return text.visible(subject.scope)
 
 
 def who_could(finding: Finding) -> str:
@@ -178,14 +208,15 @@ def _some(names: Sequence[str]) -> str:
 def as_text(verdict: Verdict, everything: bool = False) -> str:
     """For a terminal or a Git client: plain lines, no colours, every character visible."""
     groups = _groups(verdict)
-    lines = [_headline(verdict, groups), ""]
-    shown = groups.blocking if everything else groups.blocking[:_MOST]
-    for number, finding in enumerate(shown, 1):
-        lines += [*_finding_text(number, finding), ""]
-    if len(shown) < len(groups.blocking):
-        lines += [f"And {len(groups.blocking) - len(shown)} more; the JSON form has all of them.", ""]
-    for title, findings in _asides(groups):
-        lines += [*_aside_text(title, findings, everything), ""]
+    blocking = _joined(groups.blocking)
+    lines = [_headline(verdict, len(blocking)), ""]
+    shown = blocking if everything else blocking[:_MOST]
+    for number, findings in enumerate(shown, 1):
+        lines += [*_finding_text(number, findings), ""]
+    if len(shown) < len(blocking):
+        lines += [f"And {len(blocking) - len(shown)} more; the JSON form has all of them.", ""]
+    for title, aside in _asides(groups):
+        lines += [*_aside_text(title, aside, everything), ""]
     if verdict.deltas:
         lines.append("What this does to the policy itself:")
         for delta in verdict.deltas:
@@ -204,7 +235,7 @@ def as_text(verdict: Verdict, everything: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _headline(verdict: Verdict, groups: _Groups) -> str:
+def _headline(verdict: Verdict, count: int) -> str:
     if not verdict.target:
         goal = f"everything in {_short(verdict.head)}"
     else:
@@ -212,16 +243,15 @@ def _headline(verdict: Verdict, groups: _Groups) -> str:
     if verdict.permitted:
         many = f", {len(verdict.changes)} change{_s(verdict.changes)}" if verdict.target else ""
         return f"PERMITTED: {goal}{many}."
-    count = len(groups.blocking)
     stands = "thing stands" if count == 1 else "things stand"
     return f"PROHIBITED: {goal}. {count} {stands} in the way:"
 
 
-def _finding_text(number: int, finding: Finding) -> list[str]:
+def _finding_text(number: int, findings: _Said) -> list[str]:
+    finding = findings[0]
     lines = [f"{number}. {_where(finding.origin)}"]
-    if finding.change is not None:
-        scope = _scope(finding.change)
-        lines += _wrapped("   ", _arrow(finding.change) + (f"  (in {scope})" if scope else ""))
+    for about in _about(findings, _changed, lambda subject: _placed(text.visible(_name(subject)), subject)):
+        lines += _wrapped("   ", about)
     lines += _wrapped("   ", text.visible(finding.message))
     lines += _wrapped("   Rule:      ", f"{text.visible(finding.rule)} [{KIND_WORDS.get(finding.kind, finding.kind)}]")
     if finding.who_could or finding.kind == NOT_PERMITTED:
@@ -229,6 +259,15 @@ def _finding_text(number: int, finding: Finding) -> list[str]:
     if finding.remedy:
         lines += _wrapped("   Go on:     ", text.visible(finding.remedy))
     return lines
+
+
+def _changed(change: Change) -> str:
+    return _placed(_arrow(change), change.subject)
+
+
+def _placed(words: str, subject: Subject) -> str:
+    scope = _scope(subject)
+    return f"{words}  (in {scope})" if scope else words
 
 
 def _wrapped(lead: str, words: str) -> list[str]:
@@ -245,20 +284,28 @@ def _wrapped(lead: str, words: str) -> list[str]:
     )
 
 
-def _asides(groups: _Groups) -> Iterator[tuple[str, list[Finding]]]:
-    if groups.warnings:
-        yield f"Warnings ({len(groups.warnings)})", groups.warnings
-    if groups.notes:
-        yield f"Notes ({len(groups.notes)})", groups.notes
-    if groups.known:
-        yield f"There before the change, not counted ({len(groups.known)})", groups.known
+def _asides(groups: _Groups) -> Iterator[tuple[str, list[_Said]]]:
+    for title, findings in (
+        ("Warnings", _joined(groups.warnings)),
+        ("Notes", _joined(groups.notes)),
+        ("There before the change, not counted", _joined(groups.known)),
+    ):
+        if findings:
+            yield f"{title} ({len(findings)})", findings
 
 
-def _aside_text(title: str, findings: Sequence[Finding], everything: bool) -> list[str]:
+def _of_what(findings: _Said) -> str:
+    """ "Deployment.apps:shop/web and 2 more: ", or "" of what is about no object."""
+    names = list(dict.fromkeys(_name(one.subject) for one in findings if one.subject and one.subject.type != "path"))
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}: " if names else ""
+
+
+def _aside_text(title: str, findings: Sequence[_Said], everything: bool) -> list[str]:
     shown = findings if everything else findings[:_MANY]
     lines = [f"{title}:"]
-    for finding in shown:
-        lines += _wrapped("  ", f"{_where(finding.origin)}: {text.visible(finding.message)}")
+    for one in shown:
+        lines += _wrapped("  ", f"{_where(one[0].origin)}: {text.visible(_of_what(one) + one[0].message)}")
     if len(shown) < len(findings):
         lines.append(f"  and {len(findings) - len(shown)} more")
     return lines
@@ -277,14 +324,14 @@ def as_markdown(verdict: Verdict, limit: int = _MARKDOWN_LIMIT, html: bool = Tru
     Without `html` it is Markdown alone, for forges that show tags as they are written.
     """
     groups = _groups(verdict)
-    blocks = [_finding_markdown(number, finding) for number, finding in enumerate(groups.blocking, 1)]
+    blocks = [_finding_markdown(number, one) for number, one in enumerate(_joined(groups.blocking), 1)]
     asides = [_details(title, _aside_lines(findings), html) for title, findings in _asides(groups)]
     if verdict.deltas:
         asides.insert(0, _deltas_markdown(verdict))
     if verdict.permissions:
         title = f"Permitted, and by which rule ({len(verdict.permissions)})"
         asides.append(_details(title, _permission_lines(verdict), html))
-    head = f"{MARKER}\n\n{_headline_markdown(verdict, groups)}"
+    head = f"{MARKER}\n\n{_headline_markdown(verdict, len(blocks))}"
     foot = (
         f"Holds for {text.code(verdict.head[:12])} on {text.code(verdict.base[:12])} only; a new commit is judged "
         f"anew. Rules in force: {text.code(verdict.rules_digest[:19] or 'none')}."
@@ -308,16 +355,14 @@ def _fit(head: str, blocks: Sequence[str], asides: Sequence[str], foot: str, lim
     return "\n".join([*out, foot])
 
 
-def _headline_markdown(verdict: Verdict, groups: _Groups) -> str:
+def _headline_markdown(verdict: Verdict, count: int) -> str:
     if not verdict.target:
-        found = f"{len(groups.blocking)} finding{_s(groups.blocking)}"
-        return f"### Policy: {found} in everything in {text.code(verdict.head[:12])}\n"
+        return f"### Policy: {text.many(count, 'finding')} in everything in {text.code(verdict.head[:12])}\n"
     people = f"Behind it: {_people_markdown(verdict)}. Approvals that count: {_approvals_markdown(verdict)}."
     goal = f"{text.code(verdict.head[:12])} into {text.code(verdict.target)}"
     if verdict.permitted:
         many = f"{len(verdict.changes)} change{_s(verdict.changes)}"
         return f"### ✅ Policy: permitted\n\n**{goal}** may be merged: {many}.\n{people}\n"
-    count = len(groups.blocking)
     stands = "thing stands" if count == 1 else "things stand"
     return f"### ⛔ Policy: merge prohibited\n\n**{count} {stands} in the way of {goal}.**\n{people}\n"
 
@@ -330,11 +375,11 @@ def _approvals_markdown(verdict: Verdict) -> str:
     return _some([text.code(text.login(login)) for login in verdict.approvals]) or "none"
 
 
-def _finding_markdown(number: int, finding: Finding) -> str:
+def _finding_markdown(number: int, findings: _Said) -> str:
+    finding = findings[0]
     kind = KIND_WORDS.get(finding.kind, finding.kind)
     lines = [f"#### {number}. {text.code(_where(finding.origin))}\n"]
-    if finding.change is not None:
-        lines.append(f"{_arrow_markdown(finding.change)}\n")
+    lines += [f"{one}\n" for one in _about(findings, _arrow_markdown, _subject_markdown)]
     lines.append(f"**{text.markdown(finding.message)}**\n")
     lines.append(f"- **Rule:** {text.markdown(finding.rule)} *({kind})*")
     if finding.who_could or finding.kind == NOT_PERMITTED:
@@ -344,10 +389,18 @@ def _finding_markdown(number: int, finding: Finding) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _in_markdown(subject: Subject) -> str:
+    scope = _scope(subject)
+    return f" in {text.code(scope)}" if scope else ""
+
+
+def _subject_markdown(subject: Subject) -> str:
+    return f"{text.code(text.visible(_name(subject)))}{_in_markdown(subject)}"
+
+
 def _arrow_markdown(change: Change) -> str:
     what, before, after = _what(change)
-    scope = _scope(change)
-    place = f" in {text.code(scope)}" if scope else ""
+    place = _in_markdown(change.subject)
     if change.subject.type == "path":
         return f"{text.code(what)} {change.action}"
     if not before or not after:
@@ -366,11 +419,12 @@ def _details(title: str, lines: Sequence[str], html: bool) -> str:
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>\n"
 
 
-def _aside_lines(findings: Sequence[Finding]) -> list[str]:
-    return [
-        f"- {text.code(_where(one.origin))}: {text.markdown(one.message)} *({text.markdown(one.rule)})*"
-        for one in findings
-    ]
+def _aside_lines(findings: Sequence[_Said]) -> list[str]:
+    lines = []
+    for one in findings:
+        said = f"{text.markdown(_of_what(one) + one[0].message)} *({text.markdown(one[0].rule)})*"
+        lines.append(f"- {text.code(_where(one[0].origin))}: {said}")
+    return lines
 
 
 def _deltas_markdown(verdict: Verdict) -> str:
@@ -440,7 +494,7 @@ def _finding_junit(finding: Finding) -> list[str]:
     if not finding.prohibits:
         return [case, f"      <skipped message={message}/>", "    </testcase>"]
     tag = "error" if finding.kind == ERROR else "failure"
-    body = _escaped("\n".join(line[3:] for line in _finding_text(1, finding)[1:]))
+    body = _escaped("\n".join(line[3:] for line in _finding_text(1, [finding])[1:]))
     opened = f"      <{tag} message={message} type={_quoted(finding.kind)}>"
     return [case, f"{opened}{body}</{tag}>", "    </testcase>"]
 

@@ -30,6 +30,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import Behind, Crowd, Members
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
+    ANYONE,
     Exempt,
     Leaves,
     Policy,
@@ -37,9 +38,16 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     Selector,
     View,
     Who,
+    both,
     concerned,
+    fewest,
+    named,
     views,
+    way_out,
 )
+
+#: Somebody who is allowed something, by which rule, and what of it by which selector (None: all of it).
+Candidate = tuple[Rule, Who, Selector | None]
 
 #: Gives the owners of a path by a CODEOWNERS file, as "user:x" and "team:y"; None where no line speaks of it.
 Owners = Callable[[str, str], Collection[str] | None]
@@ -205,16 +213,16 @@ class Permit:
             leaves = cache(partial(effect.leaves_of, change))  # dear, and seldom looked at
             before = len(self.findings)
             for rule in self._restricting:
-                self._restrict(rule, effect, change, angles, leaves)
+                self._restrict(rule, effect, change, angles, leaves, candidates)
             by = self._allow(effect, change, angles, candidates, leaves)
             if by and len(self.findings) == before:
                 roles = {name for rule in by for name in (rule.allowed.names() if rule.allowed else ())}
                 names = tuple(sorted({rule.name for rule in by}))
                 self.permissions.append(Permission(change, names, tuple(sorted(roles))))
 
-    def _candidates(self, angle: View) -> list[tuple[Rule, Who, Selector | None]]:
-        """Who is allowed something of a view, by which rule and selector (None: all of it)."""
-        out: list[tuple[Rule, Who, Selector | None]] = []
+    def _candidates(self, angle: View) -> list[Candidate]:
+        """Who is allowed something of a view."""
+        out: list[Candidate] = []
         for rule in self._allowing:
             whom = [rule.allowed] if rule.allowed is not None else []
             if _owners_change(rule):
@@ -232,7 +240,7 @@ class Permit:
         effect: Effect,
         change: Change,
         angles: Sequence[View],
-        candidates: Sequence[list[tuple[Rule, Who, Selector | None]]],
+        candidates: Sequence[list[Candidate]],
         leaves: Leaves,
     ) -> list[Rule]:
         """The rules that allow a Change to everybody behind it; a finding where somebody is left out."""
@@ -264,7 +272,7 @@ class Permit:
         change: Change,
         one: Behind,
         angle: View,
-        possible: Sequence[tuple[Rule, Who, Selector | None]],
+        possible: Sequence[Candidate],
         gap: Leaf,
     ) -> None:
         covering = [(rule, who) for rule, who, selector in possible if _covers(effect, selector, gap)]
@@ -307,7 +315,15 @@ class Permit:
 
     # -- rules that restrict ------------------------------------------------------------------------------------
 
-    def _restrict(self, rule: Rule, effect: Effect, change: Change, angles: Sequence[View], leaves: Leaves) -> None:
+    def _restrict(
+        self,
+        rule: Rule,
+        effect: Effect,
+        change: Change,
+        angles: Sequence[View],
+        leaves: Leaves,
+        candidates: Sequence[Sequence[Candidate]],
+    ) -> None:
         hits = concerned(rule, effect, angles, leaves, self._scoped) if rule.selectors else []
         if rule.selectors and not hits:
             return
@@ -315,7 +331,7 @@ class Permit:
         if exempt is not None:
             self._note(rule, exempt, change)
             return
-        self._denied(rule, effect, change, hits)
+        self._denied(rule, effect, change, hits, candidates)
         if rule.only is not None:
             for one in self.crowd.behind:
                 if one.unknown or not self.surely(one.person, rule.only):
@@ -332,11 +348,20 @@ class Permit:
                 if owners:
                     self._need(rule, 1, Who("any", of=tuple(Who("one", name) for name in owners)), change)
 
-    def _denied(self, rule: Rule, effect: Effect, change: Change, hits: Sequence[tuple[int, Selector, Leaf]]) -> None:
+    def _denied(
+        self,
+        rule: Rule,
+        effect: Effect,
+        change: Change,
+        hits: Sequence[tuple[int, Selector, Leaf]],
+        candidates: Sequence[Sequence[Candidate]],
+    ) -> None:
         deny = rule.deny
         if deny is not None and (deny.to is None or any(self._perhaps(one, deny.to) for one in self.crowd.behind)):
             doubt = "" if any(sure == YES for sure, _selector, _leaf in hits) else "; it may be such a change"
-            self._finding(rule.name, effect, change, f"denied: {deny.reason}{doubt}", (), self._way_out(rule))
+            others = self._others(deny.to, effect, hits, candidates) if deny.to is not None else ()
+            way_out = _ask(others, deny.to) if others else _exception(rule)
+            self._finding(rule.name, effect, change, f"denied: {deny.reason}{doubt}", others, way_out)
         unless = rule.deny_unless
         if unless is None:
             return
@@ -352,12 +377,27 @@ class Permit:
                 doubt = "; the values cannot be compared" if holds == MAYBE else ""
                 place = show_path(path[len(effect.root) :])
                 where = f" (for {place})" if place and place != show_path(change.field) else ""
-                self._finding(rule.name, effect, change, f"{said}{where}{doubt}", (), self._way_out(rule))
+                self._finding(rule.name, effect, change, f"{said}{where}{doubt}", (), _exception(rule))
                 return
 
-    @staticmethod
-    def _way_out(rule: Rule) -> str:
-        return f"An exception of rule {rule.name!r}, in a change of the policy, would permit it."
+    def _others(
+        self,
+        denied: Who,
+        effect: Effect,
+        hits: Sequence[tuple[int, Selector, Leaf]],
+        candidates: Sequence[Sequence[Candidate]],
+    ) -> tuple[str, ...]:
+        """Who is allowed what is denied to some, from every angle, and is none of those."""
+        granted = [
+            fewest(
+                way
+                for _rule, who, selector in possible
+                if any(_covers(effect, selector, leaf) for _sure, _selector, leaf in hits)
+                for way in who.ways()
+            )
+            for possible in candidates
+        ]
+        return named(self.policy.spared(both(*granted), denied))
 
     # -- exceptions ---------------------------------------------------------------------------------------------
 
@@ -436,7 +476,7 @@ def _covers(effect: Effect, selector: Selector | None, leaf: Leaf) -> bool:
 
 def _gap(
     effect: Effect,
-    mine: Sequence[tuple[Rule, Who, Selector | None]],
+    mine: Sequence[Candidate],
     leaves: Leaves,
     used: dict[str, Rule],
 ) -> Leaf | None:
@@ -460,8 +500,14 @@ def _people(names: Sequence[str]) -> str:
     return " or ".join(AND.join(part.replace(":", " ", 1) for part in name.split(AND)) for name in names) or "nobody"
 
 
-def _ask(names: Sequence[str]) -> str:
-    return f"Ask somebody who is {_people(names)} to make the change in a pull request of their own."
+def _exception(rule: Rule) -> str:
+    words = way_out(rule)
+    return f"{words[0].upper()}{words[1:]}"
+
+
+def _ask(names: Sequence[str], but: Who | None = None) -> str:
+    whom = f"not {_people(but.names())}" if but is not None and ANYONE in names else _people(names)
+    return f"Ask somebody who is {whom} to make the change in a pull request of their own."
 
 
 def owners_by(files: Mapping[str, Callable[[str], Collection[str] | None]]) -> Owners:

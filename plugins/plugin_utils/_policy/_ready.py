@@ -135,7 +135,7 @@ def _container_limits(
             # a request that is not there is the limit; what the Pod as a whole has is shared by its containers
             value = own[side].get(name, own["limits"].get(name) if side == "requests" else None)
             if value is None and shared[side].get(name, shared["limits"].get(name)) is None:
-                yield Fault(at, f"{_title(container)} has no {side}.{name}", f"set resources.{side}.{name}")
+                yield Fault(at, f"{_title(container)} has no {side}.{name}", f"Set resources.{side}.{name}.")
             elif value is not None and quantity(value) is None:
                 yield Fault(at, f"{_title(container)}: {side}.{name} is no quantity")
     yield from _above(params, own, path, _title(container))
@@ -151,7 +151,7 @@ def _above(
             number = quantity(value)
             if value is not None and bound is not None and (number is None or number > bound):
                 message = f"{title}: {side}.{name} is {value}, more than {most}"
-                yield Fault((*path, "resources", side, name), message, f"ask for {most} at most")
+                yield Fault((*path, "resources", side, name), message, f"Ask for {most} at most.")
 
 
 _DEFAULT_LIMITS: Mapping[str, Sequence[str]] = {"requests": ["cpu", "memory"], "limits": ["memory"]}
@@ -207,14 +207,14 @@ def _image(params: Mapping[str, Any], value: Any, path: Path, title: str) -> Ite
         yield Fault(
             path,
             f"{title}: {_cut(value)} is {_cut(image.name)}, which is in none of {', '.join(registries)}",
-            "use an image from there, or have it copied there",
+            "Use an image from there, or have it copied there.",
         )
     tags = params.get("tags", "any")
     if tags == "digest" and not image.digest:
-        yield Fault(path, f"{title}: {_cut(value)} has no digest", "write NAME@sha256:...")
+        yield Fault(path, f"{title}: {_cut(value)} has no digest", "Write NAME@sha256:DIGEST.")
     elif tags == "named" and not image.digest and image.tag in ("", "latest"):
         what = "has the tag latest" if image.tag else "has no tag, so it is latest"
-        yield Fault(path, f"{title}: {_cut(value)} {what}", "name a version or a digest")
+        yield Fault(path, f"{title}: {_cut(value)} {what}", "Name a version or a digest.")
 
 
 def _within(name: str, registry: str) -> bool:
@@ -256,7 +256,7 @@ def _marks(field: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Itera
             value = marks.get(name)
             allowed = [text for text in _texts(values) if text]
             if not isinstance(value, str) or not value:
-                yield Fault(("metadata", field, name), f"has no {field[:-1]} {name}", f"set metadata.{field}")
+                yield Fault(("metadata", field, name), f"has no {field[:-1]} {name}", f"Set metadata.{field}.{name}.")
             elif allowed and value not in allowed:
                 message = f"{field[:-1]} {name} is {_cut(value)!r}, not one of {', '.join(allowed)}"
                 yield Fault(("metadata", field, name), message)
@@ -290,7 +290,7 @@ def _host_paths(params: Mapping[str, Any], obj: Mapping[str, Any]) -> Iterator[F
             path = source.get("path") if isinstance(source, dict) else None
             if not isinstance(path, str) or not _is_below(path, _texts(params.get("allow"))):
                 title = f'volume "{text_of(volume.get("name"))}"'
-                yield Fault((*at, "hostPath"), f"{title} mounts the host's {_cut(str(path))}", "use another volume")
+                yield Fault((*at, "hostPath"), f"{title} mounts the host's {_cut(str(path))}", "Use another volume.")
 
 
 def _is_below(path: str, allowed: Sequence[str]) -> bool:
@@ -321,9 +321,9 @@ def _replicas(params: Mapping[str, Any], obj: Mapping[str, Any]) -> Iterator[Fau
         yield Fault(("spec", "replicas"), "cannot be judged: replicas must be a whole number")
     elif number < low:
         said = f"replicas is {number}" if value is not None else "replicas is not set, so it is 1"
-        yield Fault(("spec", "replicas"), f"{said}, fewer than {low}", f"set it to {low} or more")
+        yield Fault(("spec", "replicas"), f"{said}, fewer than {low}", f"Set it to {low} or more.")
     elif high is not None and number > high:
-        yield Fault(("spec", "replicas"), f"replicas is {number}, more than {high}", f"set it to {high} or fewer")
+        yield Fault(("spec", "replicas"), f"replicas is {number}, more than {high}", f"Set it to {high} or fewer.")
 
 
 def _replicas_wrong(params: Any) -> Iterator[str]:

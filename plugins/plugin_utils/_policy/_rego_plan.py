@@ -161,7 +161,7 @@ def broken(job: Job, message: str) -> list[Finding]:
             severity=PROHIBIT,
             kind=ERROR,
             message=message[:MAX_MESSAGE],
-            remedy="mend the policy; until then nothing passes this rule",
+            remedy="Mend the policy; until then nothing passes this rule.",
             origin=Origin(_first_file(job.params)) if _first_file(job.params) else None,
         )
     ]

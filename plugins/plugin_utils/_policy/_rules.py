@@ -470,6 +470,12 @@ class Policy(NamedTuple):
     digest: str
     files: tuple[str, ...]
 
+    def spared(self, ways: Ways, denied: Who) -> Ways:
+        """The ways that do not make somebody whom `denied` means, by the roles and teams that are in others."""
+        known = {f"role:{role.name}": role.members for role in self.roles.values()}
+        known |= {f"team:{team}": tuple(f"user:{login}" for login in logins) for team, logins in self.teams.items()}
+        return frozenset(way for way in ways if not any(one <= _all_of(way, known) for one in denied.ways()))
+
     @property
     def by_host(self) -> bool:
         """Whether any rule tells single hosts apart."""
@@ -479,6 +485,20 @@ class Policy(NamedTuple):
     def by_action(self) -> bool:
         """Whether any rule tells what is added, changed and removed apart."""
         return any(selector.action for rule in self.rules for selector in rule.selectors)
+
+
+def way_out(rule: Rule) -> str:
+    """What would lift what a rule says."""
+    return f"an exception of rule {rule.name!r}, in a change of the policy, would permit it."
+
+
+def _all_of(way: frozenset[str], known: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """All that somebody is who is everything of a way, by who the members of everything are."""
+    found, before = way | _EVERYBODY, frozenset[str]()
+    while found != before:
+        before = found
+        found |= {name for name, members in known.items() if not found.isdisjoint(members)}
+    return found
 
 
 #: Gives the smallest differences in a Change.

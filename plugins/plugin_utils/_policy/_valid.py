@@ -108,7 +108,9 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"there is no variable {name}" + (f"; do you mean {near[0]}?" if near else "")
 
 
-def _finding(rule: str, effect: Effect, path: Path, message: str, remedy: str = "", new: bool = True) -> Finding:
+def _finding(
+    rule: str, effect: Effect, path: Path, message: str, remedy: str = "Mend it.", new: bool = True
+) -> Finding:
     change = next((one for one in effect.changes if one.field == path[: len(one.field)]), effect.changes[0])
     return Finding(rule, PROHIBIT, INVALID, message, (), remedy, change.origin, effect.subject, path, change, new)
 

@@ -271,7 +271,7 @@ def test_places_and_the_way_out() -> None:
     assert found[0].field == ("spec", "containers", "[name=a]", "image")
     assert found[0].origin is not None
     assert found[0].origin.file == "app.yaml#spec.containers.0.image"
-    assert found[0].remedy == "write NAME@sha256:..."
+    assert found[0].remedy == "Write NAME@sha256:DIGEST."
 
 
 @pytest.mark.parametrize(

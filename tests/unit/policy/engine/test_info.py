@@ -102,6 +102,28 @@ def test_who_may(rules: str, question: dict[str, str], names: list[str]) -> None
 
 
 @pytest.mark.parametrize(
+    ("denied", "names"),
+    [
+        ("developers", ["role:ops"]),  # the shop's are developers
+        ("team:shop", ["role:ops", "role:shop"]),  # of which there may be others in the role
+        ("team:own", ["role:ops", "role:shop"]),
+        ("anyone", []),
+    ],
+)
+def test_who_is_denied_something_may_not_by_another_name(denied: str, names: list[str]) -> None:
+    roles = (
+        "roles:\n  shop: {members: [team:shop, 'user:eve']}\n  developers: {members: [role:shop]}\n"
+        "  ops: {members: [team:platform]}\nteams: {own: [mona]}\n"
+    )
+    rules = (
+        "  - {name: a, change: {file: '**'}, allow: [shop, ops, 'user:mona']}\n"
+        f"  - {{name: b, change: {{file: '**'}}, deny: {{reason: r, to: '{denied}'}}}}\n"
+    )
+    found = _info.who(tree(rules, **{"policy/roles.yml": roles}), "x")["who"]
+    assert found == sorted({*names, *(["user:mona"] if denied in ("developers", "team:shop") else [])})
+
+
+@pytest.mark.parametrize(
     ("who", "names"),
     [
         (Who("one", "a"), ["role:a"]),

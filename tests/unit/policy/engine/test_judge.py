@@ -340,6 +340,19 @@ class TestRules:
         ((rule, message),) = why(verdict)
         assert rule == "b" and "carved in stone" in message
         assert self.ask(bench, rules, {"README.md": "x"}, "olga").permitted
+        (finding,) = verdict.findings
+        assert "Ask somebody who is not role application-developers to make" in finding.remedy
+
+    def test_who_could_do_what_is_denied_to_some(self, bench: Bench) -> None:
+        """Those whom the rules allow it and who are none of them, be it by a role or a team in theirs."""
+        rules = "  - {name: a, change: {file: '**'}, allow: [cluster-operators, 'team:shop']}\n"
+        rules += "  - {name: b, change: {file: 'README.md'}, deny: {reason: r, to: application-developers}}\n"
+        (finding,) = self.ask(bench, rules, {"README.md": "x"}).findings
+        assert finding.who_could == ("role:cluster-operators",)
+        assert finding.remedy.startswith("Ask somebody who is role cluster-operators")
+        rules = rules.replace("[cluster-operators, 'team:shop']", "'team:shop'")
+        (finding,) = self.ask(bench, rules, {"README.md": "x"}).findings
+        assert finding.who_could == () and finding.remedy.startswith("An exception of rule 'b'")
 
     FIELD = "apps/shop/web.yaml"
 
@@ -1216,15 +1229,16 @@ class TestWhatOthersHoldTo:
         alone = Bench(repo, start).ask(change)
         assert alone.permitted  # the only cluster has 1.36
         (warning,) = [one for one in alone.findings if one.severity == "warn"]
-        assert warning.remedy == "It is for Kubernetes 1.36 (prod)."
+        assert warning.remedy == "Mend it for Kubernetes 1.36 (prod)."
         (removed,) = [one for one in Bench(repo, {**start, **DEV}).ask(change).findings if one.prohibits]
-        assert removed.remedy == "It is for Kubernetes 1.37 (dev)." and "removed in Kubernetes 1.37" in removed.message
+        assert removed.remedy == "Mend it for Kubernetes 1.37 (dev)."
+        assert "removed in Kubernetes 1.37" in removed.message
         nonsense = {"addons/x.yaml": config_map("x") + "nonsense: 1\n"}
         (both,) = [one for one in Bench(repo, {**start, **DEV}).ask(nonsense).findings if one.prohibits]
-        assert both.remedy == "It is for Kubernetes 1.36 (prod) and Kubernetes 1.37 (dev)."
+        assert both.remedy == "Mend it for Kubernetes 1.36 (prod) and Kubernetes 1.37 (dev)."
         nowhere = {path: text for path, text in start.items() if not path.startswith("inventories/")}
         (newest,) = [one for one in Bench(repo, nowhere).ask(change).findings if one.prohibits]
-        assert newest.remedy == "It is for the newest Kubernetes that is known here."
+        assert newest.remedy == "Mend it for the newest Kubernetes that is known here."
 
     def test_a_version_whose_schemas_are_not_here_is_said(self, repo: Any) -> None:
         old = {VERSION: 'cluster_kubernetes_version: "1.34.1"\n'}

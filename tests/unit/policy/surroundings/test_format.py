@@ -86,6 +86,30 @@ def test_nobody_could_is_said() -> None:
     assert "**Who could:** nobody" in _format.show(verdicts.verdict(finding), "markdown")
 
 
+def test_what_is_the_same_of_several_objects_is_said_once_with_all_of_them() -> None:
+    """As of the overlays of one base: one line is wrong, and the reader mends one line."""
+    overlays = [
+        verdicts.WRONG_IMAGE._replace(subject=Subject("Deployment.apps", f"shop-{one}/web", f"apps/overlays/{one}"))
+        for one in ("dev", "staging", "prod", "a", "b", "c", "dev")
+    ]
+    verdict = verdicts.verdict(*overlays, verdicts.WRONG_IMAGE._replace(message="another"))
+    shown = _format.show(verdict, "text")
+    assert "2 things stand in the way" in shown and shown.count("is not from registry.example.com") == 1
+    assert "1. apps/shop/web.yml:31\n   Deployment.apps:shop-dev/web  (in apps/overlays/dev)\n" in shown
+    assert "   Deployment.apps:shop-a/web  (in apps/overlays/a)\n   and 2 more\n" in shown
+    comment = _format.show(verdict, "markdown")
+    assert "**2 things stand" in comment and "`Deployment.apps:shop-prod/web` in `apps/overlays/prod`" in comment
+    assert _format.summary(verdict).endswith("(and 1 more)")
+    assert len(sarif(verdict)["results"]) == 8 and _format.show(verdict, "junit").count("<failure") == 8
+
+
+def test_what_does_not_stand_in_the_way_says_of_what_it_is_said() -> None:
+    three = [verdicts.WARNING._replace(subject=Subject("Pod", f"shop/{one}", "apps")) for one in "abc"]
+    shown = _format.show(verdicts.verdict(*three), "text")
+    assert "Warnings (1):\n  apps/shop/web.yml:30: Pod:shop/a and 2 more: container web has no" in shown
+    assert "Pod:shop/a and 2 more: container web" in _format.show(verdicts.verdict(*three), "markdown")
+
+
 def test_who_must_be_several_things_is_told_as_one() -> None:
     finding = verdicts.NOT_ALLOWED._replace(who_could=("role:a and team:b", "user:c"))
     assert _format.who_could(finding) == "role a and team b or user c"
