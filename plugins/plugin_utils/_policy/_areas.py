@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Path, Subject, Value, same
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import TEMPLATES
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
     HOST,
     OBJECT,
@@ -34,6 +35,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     View,
     Ways,
     Who,
+    beyond,
     both,
     fewest,
     named,
@@ -122,12 +124,14 @@ class Limit(NamedTuple):
 class Answer(NamedTuple):
     """Who may change something, and what restricts it.
 
+    perhaps       rules that may allow something of it, by what is in the change
     denies, only  of the limits: those that hold whatever the change
     """
 
     policy: Policy
     grants: tuple[Grant, ...]
     limits: tuple[Limit, ...]
+    perhaps: tuple[Grant, ...] = ()
     denies: tuple[Deny, ...] = ()
     only: tuple[Who, ...] = ()
 
@@ -140,6 +144,11 @@ class Answer(NamedTuple):
         for one in self.denies:
             allowed = self.policy.spared(allowed, one.to) if one.to is not None else allowed
         return allowed
+
+    def others(self) -> list[Grant]:
+        """Of what perhaps is allowed, that by which others may than those who may whatever the change."""
+        ways = self.ways()
+        return [one for one in self.perhaps if beyond(self._replace(grants=(one,)).ways(), ways)]
 
     def names(self) -> set[str]:
         """The roles, teams and users that the rules allow it to."""
@@ -169,11 +178,14 @@ def ask(
         actions: ask only about these of what the area leaves open.
     """
     area, cases = _seen(policy, area, actions)
+    pod = _pod_of(area, cases)
     grants: list[Grant] = []
+    maybe: list[Grant] = []
     limits: list[Limit] = []
     certain: list[Rule] = []
     for rule in policy.rules:
-        fits = [_Fit(policy, one, raw, area, cases) for one, raw in _selectors(rule)]
+        seen = (cases, pod) if rule.requires and pod else (cases,)
+        fits = [_Fit(policy, one, raw, area, some) for some in seen for one, raw in _selectors(rule)]
         means = [one for one in fits if any(one.surely)]
         owning = owners(rule.owned.file, area) if rule.owned is not None else None
         condition = _condition(means)
@@ -181,13 +193,16 @@ def ask(
             grants += _grants(rule, owning, condition)
         perhaps = [one for one in fits if any(one.perhaps)]
         if perhaps:
+            maybe += _grants(rule, owning, "") if not means else ()
             surely = bool(means) and not condition
             when = "" if surely else _condition(perhaps)
-            limits += [Limit(rule.name, one, when, surely) for one in restrictions(rule, owning and owning[0])]
+            # of a part of it, the owners of the rest are others
+            known = owning[0] if owning is not None and not owning[1] else None
+            limits += [Limit(rule.name, one, when, surely) for one in restrictions(rule, known)]
             certain += [rule] if surely else []
     denies = tuple(rule.deny for rule in certain if rule.deny is not None)
     only = tuple(rule.only for rule in certain if rule.only is not None)
-    return Answer(policy, tuple(grants), tuple(limits), denies, only)
+    return Answer(policy, tuple(grants), tuple(limits), tuple(maybe), denies, only)
 
 
 def touched(policy: Policy, rules: Iterable[Rule], area: Area) -> bool:
@@ -209,6 +224,18 @@ def _seen(policy: Policy, area: Area, actions: Sequence[str]) -> tuple[Area, lis
     if not policy.by_action:
         samples = samples[:1]
     return area, [(effect, leaf, views(effect, policy.by_host)) for effect, leaf in samples]
+
+
+def _pod_of(area: Area, cases: Sequence[_Case]) -> list[_Case]:
+    """The Pod that a workload makes, which content rules mean as well, in each case; [] where it makes none."""
+    kind, _, group = area.effect.subject.type.partition(".")
+    if area.effect.type != OBJECT or not TEMPLATES.get((group, kind)):
+        return []
+    out: list[_Case] = []
+    for effect, leaf, angles in cases:
+        made = effect._replace(subject=Subject("Pod", effect.subject.name))
+        out.append((made, leaf, [angle._replace(effect=made) for angle in angles]))
+    return out
 
 
 def _grants(rule: Rule, owning: tuple[Who, str] | None, condition: str) -> Iterator[Grant]:

@@ -49,9 +49,12 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._variables i
 def who(tree: Files, path: str, kind: str = "", name: str = "", field_path: str = "") -> dict[str, Any]:
     """Who may change a path, an object in it ("Deployment.apps", "namespace/name"), or a field or variable.
 
+    Others perhaps may: of a path alone, by the objects or variables in it; of a kind without a name, by which is meant.
+
     Raises:
         RulesError: the policy is broken.
-        PolicyError: the field path cannot be understood, or a CODEOWNERS file that rules ask for cannot be read.
+        PolicyError: the field path cannot be understood, there is no such kind, or a CODEOWNERS file that rules ask for
+            cannot be read.
     """
     policy = _load.load(tree)
     try:
@@ -63,7 +66,7 @@ def who(tree: Files, path: str, kind: str = "", name: str = "", field_path: str 
     reached: tuple[Reached, ...] = ()
     subject = Subject("path", path)
     if type_ == OBJECT:
-        subject = Subject(kind, name or "*")
+        subject = Subject(_kind(kind), name or "*")
     elif steps:
         subject = Subject("variable", str(steps[0]))
         reached = _reached(tree, layout, path)
@@ -75,8 +78,38 @@ def who(tree: Files, path: str, kind: str = "", name: str = "", field_path: str 
     def owners(file: str, _area: Area) -> tuple[Who, str]:
         return _any(files[file].principals(path) or ()), ""
 
-    answer = ask(policy, Area("", effect, Leaf(steps or (), "before", "after")), owners)
-    return {"who": sorted(answer.names()), **_shown(answer.grants, answer.limits)}
+    area = Area("", effect, Leaf(steps or (), "before", "after"))
+    answer = ask(policy, area, owners)
+    others = answer.others()
+    if type_ == PATH and path.endswith(_OF_OBJECTS):
+        others = ask(policy, area._replace(effect=effect._replace(opaque=True)), owners).others()
+    return {
+        "who": sorted(answer.names()),
+        **_shown(answer.grants, answer.limits),
+        "perhaps": [{"rule": one.rule, "who": str(one)} for one in others],
+        "there": tree.entry(path) is not None,
+    }
+
+
+#: Names of files in which objects and variables may be.
+_OF_OBJECTS = (".yml", ".yaml", ".json")
+
+
+def _kind(name: str) -> str:
+    """A kind with its group, as subjects have it, from the kind alone where it is Kubernetes' own.
+
+    Raises:
+        PolicyError: Kubernetes has no such kind, so that its group must be said.
+    """
+    if "." in name:
+        return name
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy._schema import schemas  # dear
+
+    found = schemas().elsewhere(name, "v1")  # the core's first
+    if not found:
+        raise PolicyError(f"Kubernetes has no kind {name}; write one of a definition with its group, {name}.GROUP")
+    group = found[0].rpartition("/")[0]
+    return f"{name}.{group}" if group else name
 
 
 def _reached(tree: Files, layout: Layout, path: str) -> tuple[Reached, ...]:
@@ -278,10 +311,15 @@ def as_text(found: Mapping[str, Any]) -> str:
         lines.append(f"{row['area']}: {', '.join(row['who']) or 'nobody'}" if "who" in row else str(row["area"]))
         for one in row["by"]:
             lines.append(f"  by rule {one['rule']}" + (f" ({one['condition']})" if one["condition"] else ""))
+        for one in row.get("perhaps", ()):
+            lines.append(f"  perhaps {one['who']}, by what is in it (rule {one['rule']})")
         for one in row["limits"]:
             when = one["condition"] or ("" if one["always"] else "perhaps")
             lines.append(f"  {one['demands']} (rule {one['rule']}{', ' if when else ''}{when})")
     for key, title in _ODD:
-        if found.get(key):
-            lines.append(f"{title}: {'; '.join(map(_worded, found[key]))}")
+        worded = list(map(_worded, found.get(key, ())))
+        lines += [f"{title}: {worded[0]}"] if len(worded) == 1 else [f"{title}:"] if worded else []
+        lines += [f"  {one}" for one in worded] if len(worded) > 1 else []
+    if found.get("there") is False:
+        lines.append("There is no such file now.")
     return "\n".join(map(visible, lines or ["nothing"])) + "\n"

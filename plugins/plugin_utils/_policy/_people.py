@@ -112,7 +112,10 @@ class Members:
         members = self._asked[team]
         if members is None:
             # Nobody is in it, and somebody whom a rule denies might be meant all the same.
-            raise IdentityError(f"there is no team {team}; correct its name in the policy, or make it")
+            raise IdentityError(
+                f"there is no team {team}; correct its name in the policy or CODEOWNERS, or make it on the forge or in "
+                "the file with the teams"
+            )
         return login in {folded(one) for one in members}
 
 

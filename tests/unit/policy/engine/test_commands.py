@@ -94,7 +94,7 @@ def test_info_asks_a_forge_who_exists(
         assert main(asked) == 2 and "WEFT_FORGE_TOKEN is not set" in capsys.readouterr().err
         monkeypatch.setenv("WEFT_FORGE_TOKEN", "s3cret")
         assert main(asked) == 0
-        assert "exist nowhere: team:gone (rule a); user:ghost (rule a)\n" in capsys.readouterr().out
+        assert "exist nowhere:\n  team:gone (rule a)\n  user:ghost (rule a)\n" in capsys.readouterr().out
         assert main([*asked, "--person", "otto"]) == 0 and "file **" in capsys.readouterr().out
         assert main([*asked, "--teams", "x"]) == 2 and "not by both" in capsys.readouterr().err
         assert {call.method for call in wire.calls} == {"GET"}

@@ -176,7 +176,7 @@ def test_conditions_in_words() -> None:
     found = _info.who(tree(rules), "inventories/x/group_vars/all.yml", field_path="v")
     assert found["by"] == [{"rule": "a", "who": "role:ops", "condition": "when added or removed, for some values"}]
     text = _info.as_text(found)
-    assert text == "who may change it: role:ops\n  by rule a (when added or removed, for some values)\n"
+    assert text.startswith("who may change it: role:ops\n  by rule a (when added or removed, for some values)\n")
 
 
 HOSTS = "all: {children: {control_plane: {hosts: {cp1: }}, workers: {hosts: {w1.example.org: , w2: }}, none: {}}}\n"
@@ -355,6 +355,7 @@ OWNED = """\
   - {name: readers, change: {file: 'apps/**'}, codeowners: approve}
 """
 CODEOWNERS = "/docs/ @carl @acme/shop\n/apps/ @Carl\n/apps/free/\n/docs/empty/ @dora\nnobody @ @carl\n"
+TEAMS_OF_ACME = FileTeams({"acme/shop": ["mona"]})
 FILES = {"CODEOWNERS": CODEOWNERS, "docs/a.md": "", "apps/free/x": "", "apps/web/x": "", "README.md": ""}
 
 
@@ -370,6 +371,62 @@ FILES = {"CODEOWNERS": CODEOWNERS, "docs/a.md": "", "apps/free/x": "", "apps/web
 def test_code_owners_of_a_path_are_named(path: str, names: list[str], limits: list[str]) -> None:
     found = _info.who(tree(OWNED, **FILES), path)
     assert found["who"] == names and [one["demands"] for one in found["limits"]] == limits
+
+
+def test_who_approves_as_a_code_owner_is_not_the_one_who_asks() -> None:
+    """What of an area is somebody's does not make them the one whose approval is demanded, nor spares them of it."""
+    readers = "  - {name: a, change: {file: 'apps/**'}, allow: anyone}\n" + OWNED
+    for login in ("carl", "mona"):
+        rows = {row["area"]: row for row in _info.may(tree(readers, **FILES), Person(login), TEAMS_OF_ACME)}
+        assert [one["demands"] for one in rows["file apps/**"]["limits"]] == ["approval by its code owners"], login
+
+
+PODS = """\
+  - {name: ops, change: {file: '**'}, allow: ops}
+  - {name: shop, change: {object: {namespace: shop}}, allow: devs}
+  - {name: pods, require: {object: {kind: Pod, namespace: shop}, pss: baseline}}
+  - {name: safe, change: {object: {kind: 'Role*', group: rbac.authorization.k8s.io}}, deny: r}
+  - {name: ours, change: {file: 'policy/**'}, only: ops}
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "names", "perhaps", "limits"),
+    [
+        # a file of objects may hold what others may change; one of words does not
+        (["apps/a.yaml"], ["role:ops"], ["role:devs"], []),
+        (["README.md"], ["role:ops"], [], []),
+        (["policy/a.yml"], ["role:ops"], [], ["only role:ops"]),
+        # so may some of a kind, where none is named
+        (["a.yaml", "ConfigMap"], ["role:ops"], ["role:devs"], []),
+        (["a.yaml", "ConfigMap", "shop/a"], ["role:devs", "role:ops"], [], []),
+        (["a.yaml", "ConfigMap", "other/a"], ["role:ops"], [], []),
+        # a content rule about Pods is one about what makes them
+        (["a.yaml", "Deployment", "shop/a"], ["role:devs", "role:ops"], [], ["must pass pss"]),
+        (["a.yaml", "CronJob.batch", "shop/a"], ["role:devs", "role:ops"], [], ["must pass pss"]),
+        (["a.yaml", "Deployment", "other/a"], ["role:ops"], [], []),
+        (["a.yaml", "Service", "shop/a"], ["role:devs", "role:ops"], [], []),
+        # Kubernetes' own kinds are known without their group
+        (["a.yaml", "RoleBinding", "shop/a"], [], [], ["denied: r"]),
+        (["a.yaml", "RoleBinding.example.org", "shop/a"], ["role:devs", "role:ops"], [], []),
+    ],
+)
+def test_what_the_answer_depends_on(
+    question: list[str], names: list[str], perhaps: list[str], limits: list[str]
+) -> None:
+    found = _info.who(tree(PODS), *question)
+    assert found["who"] == names
+    assert [one["who"] for one in found["perhaps"]] == perhaps
+    assert [one["demands"] for one in found["limits"]] == limits
+    told = "  perhaps role:devs, by what is in it (rule shop)\n" in _info.as_text(found)
+    assert told == bool(perhaps)
+
+
+def test_a_file_and_a_kind_that_are_not_there_are_told() -> None:
+    assert "There is no such file now." in _info.as_text(_info.who(tree(PODS), "a.yaml"))
+    assert "no such file" not in _info.as_text(_info.who(tree(PODS, **{"a.yaml": ""}), "a.yaml"))
+    with pytest.raises(PolicyError, match=r"has no kind Deploymnet; .* with its group, Deploymnet\.GROUP"):
+        _info.who(tree(PODS), "a.yaml", "Deploymnet")
 
 
 def test_code_owners_are_somebody_in_the_matrix() -> None:
@@ -402,8 +459,7 @@ def test_code_owners_are_somebody_in_the_matrix() -> None:
     ],
 )
 def test_what_is_somebodys_by_codeowners(login: str, areas: dict[str, str]) -> None:
-    teams = FileTeams({"acme/shop": ["mona"]})
-    found = _info.may(tree(OWNED, **FILES), Person(login), teams)
+    found = _info.may(tree(OWNED, **FILES), Person(login), TEAMS_OF_ACME)
     assert {row["area"]: row["by"][0]["condition"] for row in found} == areas
 
 
@@ -559,12 +615,12 @@ def test_people_of_the_policys_own_lists_and_who_answers_for_exceptions() -> Non
     }
     found = _info.report(TreeOf(files), FileTeams({"t": ["olga"]}))
     assert found["unknown_members"] == []  # a file does not say that there is no such account
-    text = "Members of whom it cannot be told whether they exist: "
-    text += "user:ann (rule r); user:ben (people, team own); user:cat (people)\n"
+    text = "Members of whom it cannot be told whether they exist:\n"
+    text += "  user:ann (rule r)\n  user:ben (people, team own)\n  user:cat (people)\n"
     assert text in _info.as_text(found)
     nobody_asked = _info.report(TreeOf(files))
     assert nobody_asked["unknown_members"] == nobody_asked["untold_members"] == []
-    assert "exist nowhere: team:shop (role devs); user:eve (role devs, rule away)\n" in _info.as_text(
+    assert "exist nowhere:\n  team:shop (role devs)\n  user:eve (role devs, rule away)\n" in _info.as_text(
         _info.report(tree(RULES), Forge())
     )
 
