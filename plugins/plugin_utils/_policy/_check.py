@@ -28,7 +28,7 @@ _BEFORE_A_BRANCH = re.compile(r"^(refs/heads/|refs/remotes/[^/]+/|heads/|origin/
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="check", description="Judge the change between two commits.")
+    top = argparse.ArgumentParser(prog="weft-policy check", description="Judge the change between two commits.")
     top.add_argument("--repository", default=".", metavar="DIR", help="the Git repository (.)")
     top.add_argument("--base", default="main", help="tip of the target branch: a commit or a name (main)")
     top.add_argument("--head", default="HEAD", help="what is to be merged: a commit or a name (HEAD)")

@@ -16,7 +16,9 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="codeowners", description="Make CODEOWNERS of the rules, as far as paths go.")
+    top = argparse.ArgumentParser(
+        prog="weft-policy codeowners", description="Make CODEOWNERS of the rules, as far as paths go."
+    )
     top.add_argument("--repository", default=".", metavar="DIR", help="the Git repository (.)")
     top.add_argument("--commit", default="HEAD", help="whose policy (HEAD)")
     top.add_argument("--organisation", default="", metavar="NAME", help="whose teams those of the rules are")

@@ -239,10 +239,12 @@ def _judged(
 def main(arguments: Sequence[str]) -> int:
     """`hook pre-receive --config FILE`."""
     if len(arguments) != 3 or arguments[:2] != ["pre-receive", "--config"]:
-        sys.stderr.write("usage: hook pre-receive --config FILE\n")
+        sys.stderr.write("usage: weft-policy hook pre-receive --config FILE\n")
         return 2
     try:
         return pre_receive(config(arguments[2]), sys.stdin, os.environ, sys.stderr)
     except PolicyError as error:
-        sys.stderr.write(f"PROHIBITED: {error}\n")
+        from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import told
+
+        sys.stderr.write(f"PROHIBITED: {told(error)}\n")
         return 2

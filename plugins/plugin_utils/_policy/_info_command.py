@@ -19,7 +19,9 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="info", description="Who may change what, by the policy of a commit.")
+    top = argparse.ArgumentParser(
+        prog="weft-policy info", description="Who may change what, by the policy of a commit."
+    )
     top.add_argument("--repository", default=".", metavar="DIR", help="the Git repository (.)")
     top.add_argument("--commit", default="HEAD", help="whose policy (HEAD)")
     top.add_argument("--path", help="who may change this file")

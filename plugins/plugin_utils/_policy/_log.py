@@ -220,7 +220,9 @@ def main(arguments: Sequence[str] | argparse.Namespace) -> int:
 
 def parser(into: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
     """The command line of `log`."""
-    top = into or argparse.ArgumentParser(prog="log", description="Check the decision log, or judge from it again.")
+    top = into or argparse.ArgumentParser(
+        prog="weft-policy log", description="Check the decision log, or judge from it again."
+    )
     verbs = top.add_subparsers(required=True, metavar="verify|replay|list")
     verb = verbs.add_parser("verify", help="walk the chain from the first record to the last")
     verb.add_argument("log", help="the log's file")

@@ -27,6 +27,10 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {PROHIBIT: "error", WARN: "warning", INFO: "note"}
+#: What code scanning takes (GitHub's page on SARIF support): a file with more results in a run is refused as a whole,
+#: a rule with longer words too.
+_RESULTS = 25_000
+_NAME, _WORDS = 255, 1024  # characters of a rule's name, and of what describes it
 #: Where a finding stands that is about no file, of a change that touches none.
 _NOWHERE = Origin("policy/roles.yml", 1)
 
@@ -40,7 +44,7 @@ def log(verdict: Verdict) -> Json:
     results: list[Json] = []
     seen: dict[str, int] = {}
     fallback = next((change.origin for change in verdict.changes if change.origin is not None), _NOWHERE)
-    for finding in verdict.findings:
+    for finding in verdict.findings[:_RESULTS]:  # the worst are first
         identity = rule_id(finding)
         if identity not in rules:
             rules[identity] = len(descriptors)
@@ -53,12 +57,19 @@ def log(verdict: Verdict) -> Json:
         "tool": {"driver": driver},
         "automationDetails": {"id": "weft/policy/"},
         "columnKind": "unicodeCodePoints",
-        "invocations": [{"executionSuccessful": verdict.judged, "exitCode": _exit_code(verdict)}],
+        "invocations": [_invocation(verdict)],
         "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "The top of the repository."}}},
         "properties": {"permitted": verdict.permitted, "base": verdict.base, "head": verdict.head},
         "results": results,
     }
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _invocation(verdict: Verdict) -> Json:
+    left = len(verdict.findings) - _RESULTS
+    told = f"{text.many(left, 'more finding')} left out: code scanning takes {_RESULTS}; the JSON form has all of them."
+    notes = {"toolExecutionNotifications": [{"level": "warning", "message": {"text": told}}]} if left > 0 else {}
+    return {"executionSuccessful": verdict.judged, "exitCode": _exit_code(verdict), **notes}
 
 
 def _exit_code(verdict: Verdict) -> int:
@@ -92,9 +103,9 @@ def _descriptor(identity: str, finding: Finding) -> Json:
     kind = KIND_WORDS.get(finding.kind, finding.kind)
     return {
         "id": identity,
-        "name": name,
-        "shortDescription": {"text": name},
-        "fullDescription": {"text": f"{name} ({kind})"},
+        "name": text.cut(name, _NAME),
+        "shortDescription": {"text": text.cut(name, _WORDS)},
+        "fullDescription": {"text": text.cut(f"{name} ({kind})", _WORDS)},
         "help": {"text": f"Rule of the policy in force: {name}. A finding of this rule is {kind}."},
         "defaultConfiguration": {"level": _LEVELS.get(finding.severity, "error")},
         "properties": {"tags": ["policy", finding.kind]},

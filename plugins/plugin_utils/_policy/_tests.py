@@ -421,7 +421,9 @@ def _failed(outcomes: Sequence[Outcome]) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """0 when all pass, 1 when some do not, 2 when they cannot be run."""
-    top = argparse.ArgumentParser(prog="test", description="Run policy/tests/*.yml against the policy of a commit.")
+    top = argparse.ArgumentParser(
+        prog="weft-policy test", description="Run policy/tests/*.yml against the policy of a commit."
+    )
     top.add_argument("--repository", default=".", metavar="DIR", help="the Git repository (.)")
     top.add_argument("--commit", default="HEAD", help="whose policy (HEAD)")
     top.add_argument(

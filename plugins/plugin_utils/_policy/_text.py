@@ -33,6 +33,11 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(_escape, text)
 
 
+def basic(text: str) -> str:
+    """The text with characters above U+FFFF as escapes: GitHub takes none of them in the words of a commit status."""
+    return re.sub("[\U00010000-\U0010ffff]", _escape, text)
+
+
 def told(error: Exception) -> str:
     """What an error says, each of several problems in a line of its own."""
     problems = getattr(error, "problems", ())

@@ -105,11 +105,14 @@ class Options(argparse.Namespace):
 
 def parser(into: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
     """The command line of `forge`."""
-    top = into or argparse.ArgumentParser(prog="forge", description="Judge pull requests on a forge.")
+    top = into or argparse.ArgumentParser(prog="weft-policy forge", description="Judge pull requests on a forge.")
     check = top.add_subparsers(required=True, metavar="check").add_parser(
-        "check", help="judge a pull request, and say so"
+        "check",
+        help="judge a pull request, and say so",
+        description="Judge a pull request and say so there. In a CI job its environment tells which one it is; "
+        "elsewhere say --forge, --api, --repository and --number. The token is in WEFT_FORGE_TOKEN.",
     )
-    check.add_argument("--forge", default="", choices=["", *sorted(FORGES)], help="default: told by the CI job")
+    check.add_argument("--forge", default="", choices=sorted(FORGES), help="default: told by the CI job")
     check.add_argument("--api", default="", help="address of the API (GitLab: of the server)")
     check.add_argument("--repository", default="", metavar="OWNER/NAME", help="the repository on the forge")
     check.add_argument("--number", type=int, help="number of the pull request")

@@ -85,9 +85,10 @@ class Forge(Teams, Protocol):
         """
 
     def comment(self, body: str, marker: str, create: bool) -> None:
-        """Write over the comment of ours that holds `marker`; where there is none, make one if `create`.
+        """Write over the comment of ours that begins with `marker`; where there is none, make one if `create`.
 
-        A comment by somebody else is never ours, whatever it holds.
+        A comment by somebody else is never ours, whatever it holds; nor is one that our account made for another
+        purpose, in which somebody else's words are.
 
         Raises:
             ForgeError: it could not be written.

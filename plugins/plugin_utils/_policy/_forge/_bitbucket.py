@@ -135,7 +135,8 @@ class Bitbucket:
             me = text_at(self._api.get("user"), "uuid")
             for comment in self._pages(f"{self._path}/comments"):
                 said = get(comment, "content", "raw") or ""
-                if get(comment, "user", "uuid") == me and marker in said and comment.get("deleted") is not True:
+                ours = get(comment, "user", "uuid") == me and comment.get("deleted") is not True
+                if ours and said.startswith(marker):
                     if said != body:
                         self._api.put(f"{self._path}/comments/{comment['id']}", data={"content": {"raw": body}})
                     return

@@ -147,7 +147,7 @@ class Gitea:
         # this list has no pages
         found = self._client.call("GET", f"{self._repository}/issues/{self._pull.number}/comments") or []
         for comment in found:
-            if get(comment, "user", "id") == me and marker in (comment.get("body") or ""):
+            if get(comment, "user", "id") == me and (comment.get("body") or "").startswith(marker):
                 if comment["body"] != body:
                     self._client.call("PATCH", f"{self._repository}/issues/comments/{comment['id']}", {"body": body})
                 return

@@ -27,6 +27,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._model impor
     Person,
     Request,
 )
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import basic
 from github.Commit import Commit
 from github.NamedUser import NamedUser
 from github.PullRequest import PullRequest
@@ -103,7 +104,7 @@ class GitHub:
         with told(f"setting the status of {head[:12]} on {self._pull.repository}", *_ERRORS):
             self._repository.get_commit(head).create_status(
                 state=status.state,
-                description=status.description[:140],
+                description=basic(status.description)[:140],
                 context=CONTEXT,
                 target_url=status.link or github.GithubObject.NotSet,
             )
@@ -115,7 +116,7 @@ class GitHub:
             me = self._me()
             for comment in issue.get_comments():
                 # a deleted account leaves a comment without a user
-                if getattr(comment.user, "login", None) == me and marker in (comment.body or ""):
+                if getattr(comment.user, "login", None) == me and (comment.body or "").startswith(marker):
                     if comment.body != body:
                         comment.edit(body)
                     return

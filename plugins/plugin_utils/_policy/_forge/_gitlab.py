@@ -151,7 +151,7 @@ class GitLab:
             me = self._api.user.attributes["id"] if self._api.user is not None else None
             for note in self._merge.notes.list(iterator=True, sort="asc", order_by="created_at"):
                 ours = get(note.attributes, "author", "id") == me and note.attributes.get("system") is not True
-                if ours and marker in note.attributes.get("body", ""):
+                if ours and note.attributes.get("body", "").startswith(marker):
                     if note.attributes["body"] != body:
                         note.body = body
                         note.save()

@@ -185,7 +185,8 @@ def test_github_status_is_set_on_the_exact_head(github: Wire) -> None:
     commit = f"/repos/acme/site/commits/{HEAD}"
     github.answers[f"GET {commit}"] = {"sha": HEAD, "url": f"{github.url}{commit}"}
     github.answers[f"POST /repos/acme/site/statuses/{HEAD}"] = (201, {"state": "failure"})
-    open_pull(github, "github").status(HEAD, Status(FAILURE, "x" * 200, "https://ci.example/1"))
+    forge = open_pull(github, "github")
+    forge.status(HEAD, Status(FAILURE, "x" * 200, "https://ci.example/1"))
     [call] = github.writes()
     assert call.path == f"/repos/acme/site/statuses/{HEAD}"
     assert call.body == {
@@ -194,6 +195,9 @@ def test_github_status_is_set_on_the_exact_head(github: Wire) -> None:
         "description": "x" * 140,
         "target_url": "https://ci.example/1",
     }
+    # GitHub refuses a status with a character above U+FFFF, which may be in a file's name
+    forge.status(HEAD, Status(FAILURE, f"🐛{'x' * 200}"))
+    assert github.writes()[-1].body["description"] == f"\\U0001f41b{'x' * 130}"
 
 
 def github_comment(wire: Wire, number: int, login: str, body: str) -> dict[str, Any]:
@@ -206,7 +210,8 @@ def github_issue(github: Wire) -> Wire:
     github.answers["GET /repos/acme/site/issues/5"] = {"number": 5, "url": f"{github.url}/repos/acme/site/issues/5"}
     github.answers["GET /repos/acme/site/issues/5/comments"] = [
         github_comment(github, 1, "eve", f"{MARKER} mine"),
-        github_comment(github, 2, "policy-bot", "hello"),
+        github_comment(github, 2, "policy-bot", f"eve said: {MARKER} mine"),
+        github_comment(github, 4, "github-actions[bot]", f"eve said: {MARKER} mine"),
     ]
     github.answers["POST /repos/acme/site/issues/5/comments"] = (201, github_comment(github, 9, "policy-bot", "new"))
     return github
@@ -400,7 +405,8 @@ def test_gitlab_the_state_that_is_there_already_is_no_error(gitlab: Wire) -> Non
 
 def test_gitlab_comment(gitlab: Wire) -> None:
     notes = f"{API}/projects/12/merge_requests/5/notes"
-    gitlab.answers[f"GET {notes}"] = [gitlab_note(1, "eve", f"{MARKER} mine")]
+    quoted = gitlab_note(4, "policy-bot", f"eve said: {MARKER} mine")
+    gitlab.answers[f"GET {notes}"] = [gitlab_note(1, "eve", f"{MARKER} mine"), quoted]
     gitlab.answers[f"POST {notes}"] = (201, gitlab_note(2, "policy-bot", f"{MARKER} new"))
     gitlab.answers[f"PUT {notes}/2"] = gitlab_note(2, "policy-bot", f"{MARKER} newer")
     forge = open_pull(gitlab, "gitlab", repository="12")
@@ -523,6 +529,7 @@ def test_bitbucket_comment(bitbucket: Wire) -> None:
 
     path = f"{BB}/pullrequests/5/comments"
     others = [said(1, "eve", f"{MARKER} mine"), said(2, "bot", f"{MARKER} was", deleted=True)]
+    others.append(said(4, "bot", f"eve said: {MARKER} mine"))
     bitbucket.answers[f"GET {path}"] = values(*others)
     bitbucket.answers[f"POST {path}"] = (201, said(3, "bot", "x"))
     bitbucket.answers[f"PUT {path}/3"] = said(3, "bot", "x")
@@ -624,13 +631,14 @@ def test_gitea_status(gitea: Wire) -> None:
 def test_gitea_comment(gitea: Wire) -> None:
     path = f"{GT}/issues/5/comments"
     foreign = {"id": 1, "user": {"id": 3}, "body": f"{MARKER} mine"}
-    gitea.answers[f"GET {path}"] = [foreign]
+    quoted = {"id": 4, "user": {"id": 99}, "body": f"eve said: {MARKER} mine"}
+    gitea.answers[f"GET {path}"] = [foreign, quoted]
     gitea.answers[f"POST {path}"] = (201, {"id": 2})
     gitea.answers[f"PATCH {GT}/issues/comments/2"] = {"id": 2}
     forge = open_pull(gitea, "gitea", "/api/v1")
     forge.comment(f"{MARKER} new", MARKER, create=False)
     forge.comment(f"{MARKER} new", MARKER, create=True)
-    gitea.answers[f"GET {path}"] = [foreign, {"id": 2, "user": {"id": 99}, "body": f"{MARKER} new"}]
+    gitea.answers[f"GET {path}"] = [foreign, quoted, {"id": 2, "user": {"id": 99}, "body": f"{MARKER} new"}]
     forge.comment(f"{MARKER} new", MARKER, create=True)
     forge.comment(f"{MARKER} newer", MARKER, create=True)
     assert [(call.method, call.body) for call in gitea.writes()] == [

@@ -231,6 +231,21 @@ def test_sarif_results_have_rules_levels_lines_and_fingerprints() -> None:
     assert run["invocations"] == [{"executionSuccessful": True, "exitCode": 1}]
 
 
+def test_sarif_stays_within_what_code_scanning_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub refuses a file with more results, and rules with longer words, as a whole."""
+    assert _sarif._RESULTS == 25_000
+    monkeypatch.setattr(_sarif, "_RESULTS", 2)
+    long = verdicts.WRONG_IMAGE._replace(rule="x" * 5000)
+    run = sarif(verdicts.verdict(long, verdicts.WRONG_IMAGE, verdicts.WARNING))
+    assert [one["level"] for one in run["results"]] == ["error", "error"]
+    (note,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert note["message"]["text"].startswith("1 more finding left out: ")
+    rule = run["tool"]["driver"]["rules"][0]
+    assert len(rule["name"]) == 255 and len(rule["id"]) < 255
+    assert len(rule["shortDescription"]["text"]) == len(rule["fullDescription"]["text"]) == 1024
+    assert "toolExecutionNotifications" not in sarif(verdicts.verdict(long))["invocations"][0]
+
+
 def test_sarif_fingerprints_stay_when_lines_move() -> None:
     moved = verdicts.WRONG_IMAGE._replace(origin=Origin("apps/shop/other.yml", 99))
     one, two = (sarif(verdicts.verdict(finding))["results"][0] for finding in (verdicts.WRONG_IMAGE, moved))

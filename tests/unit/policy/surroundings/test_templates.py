@@ -169,6 +169,39 @@ def test_what_the_page_has_a_forge_require_is_our_status() -> None:
     assert set(re.findall(r"`(weft/\w+)`", page)) == {CONTEXT}
 
 
+@every_template
+def test_nothing_of_a_pull_request_becomes_code(template: Path) -> None:
+    """Values come into scripts as variables, the token only where it is needed, and no action of others is used."""
+    for step in steps(template):
+        assert "uses" not in step and "${{" not in step["run"], step
+    if template.stem == "gitlab-ci":
+        return
+    with_token = [step["name"] for step in steps(template) if "secrets." in str(step.get("env"))]
+    assert (
+        with_token
+        == {
+            "github-actions": ["Judge"],
+            "gitea-actions": ["Fetch base and head, check out neither", "Judge"],
+        }[template.stem]
+    )
+
+
+def test_the_job_on_github_may_read_and_no_more() -> None:
+    (template,) = [path for path in TEMPLATES if path.stem == "github-actions"]
+    assert parsed(template)["permissions"] == {"contents": "read"}
+
+
+def test_the_job_on_gitlab_asks_the_server_that_runs_it() -> None:
+    (template,) = [path for path in TEMPLATES if path.stem == "gitlab-ci"]
+    script = next(line for line in parsed(template)["policy"]["script"] if "git fetch" in line)
+    env = {"CI_SERVER_PROTOCOL": "http", "CI_SERVER_HOST": "git.example.org", "CI_SERVER_PORT": "8080"}
+    env |= {"CI_JOB_TOKEN": "t", "CI_MERGE_REQUEST_PROJECT_PATH": "acme/site", "CI_MERGE_REQUEST_IID": "7"}
+    words = ["bash", "-c", f'git() {{ printf "%s\\n" "$@"; }}\n{script}']
+    shown = subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "http://gitlab-ci-token:t@git.example.org:8080/acme/site.git" in shown
+    assert "+refs/merge-requests/7/head:refs/weft/pull" in shown
+
+
 def test_the_job_on_github_runs_on_every_event_that_is_understood() -> None:
     (template,) = [path for path in TEMPLATES if path.stem == "github-actions"]
     # to YAML 1.1 the word on is true

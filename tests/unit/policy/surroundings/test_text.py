@@ -45,6 +45,10 @@ def test_visible_text_is_one_line_of_encodable_printable_characters(given_text: 
     assert text.visible(shown) == shown
 
 
+def test_basic_text_has_no_character_above_the_basic_plane() -> None:
+    assert text.basic("a🐛b ü €") == "a\\U0001f41bb ü €"
+
+
 def test_a_login_that_looks_like_another_is_told_apart() -> None:
     assert text.login("admin") == "admin"
     assert text.login("\u0430dmin") == "\u0430dmin (with U+0430)"
