@@ -28,16 +28,16 @@ options:
     description: Who may change this file.
     type: str
   kind:
-    description: Kind of an object in it, C(Deployment.apps).
+    description: Kind of an object in O(path), with its group where it is not one of Kubernetes, C(Index.example.org).
     type: str
   name:
-    description: Its name, C(namespace/name).
+    description: Its name, C(namespace/name); some of that O(kind) if nothing is said.
     type: str
   field:
-    description: A field of the object, or a variable.
+    description: A field of the object, or a variable in O(path).
     type: str
   person:
-    description: What this person may change.
+    description: What this person may change; not together with O(path).
     type: str
   teams:
     description: File that says who is in which team, with logins by team below C(teams).
@@ -93,7 +93,8 @@ info:
       The answer. Each row of it has C(by), the rules that allow it with C(rule), C(who) and C(condition), and
       C(limits), what is demanded with C(rule), C(demands), C(condition) and C(always).
     - >-
-      For O(path) it is one row with C(who); for O(person), C(may) has a row for each C(area); without either, C(matrix)
+      For O(path) it is one row with C(who), C(perhaps) for those who may by what is in the file, and C(there), whether
+      there is such a file now; for O(person), C(may) has a row for each C(area); without either, C(matrix)
       has a row for each C(area), and there is a list for each thing that is odd.
   returned: success
   type: dict

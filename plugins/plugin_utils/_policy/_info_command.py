@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--repository", default=".", metavar="DIR", help="the Git repository (.)")
     top.add_argument("--commit", default="HEAD", help="whose policy (HEAD)")
     top.add_argument("--path", help="who may change this file")
-    top.add_argument("--kind", default="", help="an object in it, by its kind (Deployment.apps)")
+    top.add_argument("--kind", default="", help="an object in it, by its kind (Deployment, Index.example.org)")
     top.add_argument("--name", default="", help="and its name (namespace/name)")
     top.add_argument("--field", default="", help="a field of the object, or a variable")
     top.add_argument("--person", metavar="LOGIN", help="what this person may change")
