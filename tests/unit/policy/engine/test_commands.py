@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -112,7 +113,10 @@ def test_a_check_that_is_ended_leaves_nothing(repo: Any, tmp_path: Any, number: 
     command = [sys.executable, "-m", package, "check", "--repository", str(repo.path), "--base", base, "--head", base]
     own = {"TMPDIR": str(scratch), "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
     environment = {**os.environ, **own}
-    with subprocess.Popen([*command, "--author", "mona"], env=environment, stderr=subprocess.DEVNULL) as process:
+    # a shell ignores SIGINT for what it runs in the background, and what it starts inherits that
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    command += ["--author", "mona"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, preexec_fn=heed) as process:
         until = time.monotonic() + 30
         while not (programs / "git.asked").exists() and time.monotonic() < until:
             time.sleep(0.01)
