@@ -126,10 +126,11 @@ def parse(data: bytes, file: str, scope: str, limits: _yaml.Limits = _yaml.LIMIT
     Raises:
         _yaml.YamlError: the file cannot be read.
     """
-    if b"apiVersion" in data or _DISGUISE.search(data):
-        _check_parts(data, file)
-    elif file.endswith(".json"):
+    suspect = b"apiVersion" in data or _DISGUISE.search(data) is not None
+    if file.endswith(".json") and not (suspect and _may_hold_one(data)):
         return Parsed((), True, ())  # JSON that holds no object is not a matter of YAML
+    if suspect:
+        _check_parts(data, file)
     objects: list[ObjectAt] = []
     foreign = False
     duplicates: list[tuple[Origin, str]] = []
@@ -146,6 +147,16 @@ def parse(data: bytes, file: str, scope: str, limits: _yaml.Limits = _yaml.LIMIT
             foreign = foreign or None in found
             disputed += [(place.origin, message) for place, message in document.disputed] if here else []
     return Parsed(tuple(objects), foreign, tuple(duplicates), tuple(disputed))
+
+
+def _may_hold_one(data: bytes) -> bool:
+    """Whether a text is anything but JSON in which no mapping has an apiVersion."""
+    keys: set[str] = set()
+    try:
+        json.loads(data.decode("utf-8"), object_pairs_hook=lambda pairs: keys.update(key for key, _value in pairs))
+    except (ValueError, RecursionError):
+        return True
+    return "apiVersion" in keys
 
 
 def _check_parts(data: bytes, file: str) -> None:

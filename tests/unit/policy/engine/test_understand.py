@@ -240,6 +240,13 @@ class TestReadersDisagree:
         found = parse((text % "kind: Pod, metadata: {name: p}").encode(), "a.json", "").objects
         assert [one.subject.type for one in found] == ["Pod"]
 
+    def test_json_that_yaml_does_not_know_holds_no_object(self) -> None:
+        """Dashboards are written so: pairs of surrogates, tabs."""
+        dashboard = rb'{"title": "\ud83d\ude00",%s"panels": [{"apiVersions": "v1"}]}'
+        assert parse(dashboard % b"\n\t", "a.json", "") == ((), True, (), ())
+        with pytest.raises(YamlError):
+            parse(dashboard % rb'"\u0061piVersion": "v1",', "a.json", "")
+
     def test_an_object_with_items_that_are_null_is_a_list_of_nothing(self) -> None:
         assert parse((deployment() + "items:\n").encode(), "a.yaml", "")[:2] == ((), True)
 
