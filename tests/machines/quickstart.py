@@ -193,6 +193,8 @@ class Quickstart:
         lines = ["", *_table(nodes), ""]
         lines.append(f"http://{SERVICE} answers: {', '.join(self.answers)}")
         inventories = f"-i inventories/base -i inventories/{NAME} -i {self.fleet.inventory}"
+        more = f"make quickstart CONTROL_PLANES={self.control_planes} WORKERS={self.workers + 1}"
+        kill = f"python3 -m tests.machines kill {NAME}-cp1"
         lines += [
             "",
             f"kubeconfig  {self.kubeconfig}",
@@ -203,8 +205,8 @@ class Quickstart:
             f"  export ANSIBLE_COLLECTIONS_PATH={collections_path(ROOT)}",
             "  kubectl get pods --all-namespaces --output=wide",
             f"  ansible-playbook weft.platform.plan {inventories}",
-            f"  make quickstart WORKERS={self.workers + 1}                          # one more worker",
-            f"  python3 -m tests.machines kill {NAME}-cp1            # the API goes on answering",
+            f"  {more:<50}  # one more worker",
+            *([f"  {kill:<50}  # the API goes on answering"] if self.control_planes > 2 else []),
             "",
             "Remove everything: make quickstart-destroy",
         ]
