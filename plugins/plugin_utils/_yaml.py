@@ -14,7 +14,8 @@ k8s      what sigs.k8s.io/yaml makes of it (kubectl, Flux, every controller): al
          done here.)  Kustomize reads some of this otherwise, and Flux reads plain manifests with it: that is noted.
 
 Ansible takes a text that is JSON for JSON; one that says something else as YAML is an error.
-In both, a timestamp stays the text it is, and a duplicate key is reported while the last one wins.
+In both, a timestamp stays the text it is (a `Timestamp` in ansible), and a duplicate key is reported while the last one
+wins.
 Nothing is executed or built but plain values; anchors, depth and size are limited.
 """
 
@@ -116,6 +117,12 @@ class Tagged:
 
     tag: str
     value: Any
+
+
+class Timestamp(str):
+    """The text of what Ansible takes for a date or a time, as it is not in quotes."""
+
+    __slots__ = ()
 
 
 _NO_ENTRIES: dict[Any, tuple[Node, Node]] = {}
@@ -657,7 +664,7 @@ _ANSIBLE: Mapping[str, Any] = {
     f"{_CORE}float": _ansible_float,
     f"{_CORE}bool": _ansible_bool,
     f"{_CORE}null": lambda _text: None,
-    f"{_CORE}timestamp": str,
+    f"{_CORE}timestamp": Timestamp,
     f"{_CORE}merge": lambda _text: _MERGE,
 }
 

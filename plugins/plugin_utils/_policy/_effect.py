@@ -39,10 +39,14 @@ _SHARED = frozenset(["base", "common", "shared", "components"])
 
 
 class Reached(NamedTuple):
-    """A host that a variable's change reaches, with the groups it is in (on either side)."""
+    """A host that a variable's change reaches, with the groups it is in (on either side).
+
+    unknown  it may be any host in any groups, as not all of them are known
+    """
 
     host: str
     groups: frozenset[str]
+    unknown: bool = False
 
 
 class Effect(NamedTuple):

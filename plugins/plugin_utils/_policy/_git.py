@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol, Self
 
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import LIMITS, Entry, GitError, Limits, Tree
 
-DIRECTORY, LINK, SUBMODULE = "040000", "120000", "160000"
+DIRECTORY, EXECUTABLE, LINK, SUBMODULE = "040000", "100755", "120000", "160000"
 
 #: Variables by which Git tells a pre-receive hook where the objects are that are not accepted yet (githooks(5)).
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
@@ -47,7 +47,7 @@ _COAUTHOR = re.compile(rb"^co-authored-by:(.*)$", re.I | re.M)
 #: A mode in a tree: Git reads any number of zeros before it, and no more than 16 bits.
 _OCTAL = re.compile(rb"0*(?:1[0-7]{5}|[1-7][0-7]{4})")
 #: Modes as Git writes them, and what they are here.
-_MODES = {b"40000": DIRECTORY, **{one.encode(): one for one in ("100644", "100755", LINK, SUBMODULE)}}
+_MODES = {b"40000": DIRECTORY, **{one.encode(): one for one in ("100644", EXECUTABLE, LINK, SUBMODULE)}}
 #: Names that no checkout could hold, in small letters.
 _IMPOSSIBLE = frozenset(("", ".", "..", ".git"))
 #: What means something in an extended regular expression (POSIX).
@@ -830,7 +830,7 @@ def _mode(written: bytes) -> str | None:
         return None
     number = int(written, 8)
     if stat.S_IFMT(number) == stat.S_IFREG:
-        return "100755" if number & stat.S_IXUSR else "100644"
+        return EXECUTABLE if number & stat.S_IXUSR else "100644"
     return {stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK, 0o160000: SUBMODULE}.get(stat.S_IFMT(number))
 
 

@@ -7,6 +7,9 @@ Ansible's documented precedence: group variables of the inventory files, group_v
 (by source, then parents before children, then by ansible_group_priority and name), host variables of the inventory
 files, host_vars; the later wins.
 
+Where an environment has more than hosts.yml (other inventory files, scripts, configurations of plugins), its hosts and
+groups are not all known.
+
 Only what a change needs is parsed: files that cannot hold a variable in question are skipped by their bytes.
 """
 
@@ -27,7 +30,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
     Layout,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import DIRECTORY, LINK, Files
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import DIRECTORY, EXECUTABLE, LINK, Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import Entry, GitError
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._objects import indexed
 
@@ -41,10 +44,26 @@ LOCK = "lock.yml"
 #: Groups whose hosts are machines of the cluster; others have a version only where one is written for them.
 _CLUSTER = frozenset(["cluster", "control_plane", "workers"])
 
+#: The groups that are always there.
+_EVERY = frozenset(["all", "ungrouped"])
+
 _EXACT = re.compile(r"v?([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}(?:[-+].*)?)")
 
 #: Extensions of files of variables, in Ansible's order (DataLoader.find_vars_files).
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
+
+#: What Ansible does not read as an inventory in a directory of one (its INVENTORY_IGNORE_EXTS by default), and ours.
+_NOT_READ = (
+    *(".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry"),
+    LOCK,
+)
+_VARIABLES = frozenset(["group_vars", "host_vars", "vars_plugins"])
+
+#: What a group has.
+_SECTIONS = ("hosts", "vars", "children")
+
+#: What an executable file starts with that Ansible runs to get an inventory.
+_PROGRAM = b"#!"
 
 _RANGE = re.compile(r"\[([0-9]*|[A-Za-z]):([0-9]+|[A-Za-z])(?::([0-9]+))?\]")
 _HOSTS = 100_000
@@ -60,12 +79,13 @@ class InventoryError(Exception):
 
 
 class Definition(NamedTuple):
-    """A variable's value where it is written."""
+    """A variable's value where it is written; `form` also tells what JSON does not (see there)."""
 
     value: Value
     file: str
     position: Callable[[Path], Origin]
     secret: bool
+    form: str
 
 
 class Groups(NamedTuple):
@@ -75,12 +95,14 @@ class Groups(NamedTuple):
     order     groups by the order in which their variables are taken: parents first
     of_host   for each host its groups
     inline    variables in the inventory files, by inventory, "group" or "host", and name
+    whole     whether there are no others: False where an inventory file could not be read, or is not one of ours
     """
 
     members: Mapping[str, frozenset[str]]
     order: tuple[str, ...]
     of_host: Mapping[str, frozenset[str]]
     inline: Mapping[tuple[str, str, str], Mapping[str, Definition]]
+    whole: bool = True
 
 
 class Side:
@@ -125,6 +147,14 @@ class Side:
                 found = dict(self.tree.names(where))
             self._lists[directory] = found
         return self._lists[directory]
+
+    def has_others(self, directory: str, ours: str = "") -> bool:
+        """Whether Ansible reads anything in a directory as an inventory, besides `ours`."""
+        for name, entry in self.names(directory).items():
+            path = f"{directory}/{name}"
+            if path != ours and may_be_inventory(name) and (entry.mode != DIRECTORY or self.has_others(path)):
+                return True
+        return False
 
     def follow(self, path: str) -> str:
         """Where a path leads when links inside the tree are followed; "" when out of it, nowhere, or in a circle."""
@@ -188,8 +218,9 @@ class Side:
 
     def document(self, path: str) -> _yaml.Document | None:
         """The document of a file as Ansible reads it; None when it is empty."""
+        data = self.data(path)
         try:
-            documents = _yaml.read(self.data(path), path, "ansible", self.limits)
+            documents = _yaml.read(data, path, "ansible", self.limits)
         except _yaml.YamlError as error:
             raise InventoryError(Origin(path, error.line), error.message) from error
         if len(documents) > 1:
@@ -228,6 +259,7 @@ class Side:
                 out.update(self.written(path, wanted))
             except InventoryError as error:
                 self.problems.append((error.origin, error.message))
+                self.sealed.add(path)
         return out
 
     def lock_file(self, environment: str) -> str:
@@ -246,6 +278,23 @@ class Side:
             self._locked[environment] = found
         return self._locked[environment]
 
+    def check_lock(self, environment: str) -> None:
+        """See that a lock file is no inventory: only where a setting says so Ansible ignores it."""
+        path = self.lock_file(environment)
+        if self.tree.entry(path) is None:
+            return
+        try:
+            document = self._hosts_document(path)
+        except InventoryError as error:
+            self.problems.append((error.origin, error.message))
+            return
+        if document is None:
+            return
+        for name, (_key, node) in document.root.entries.items():
+            if name == "plugin" or not node.entries.keys().isdisjoint(_SECTIONS):
+                message = f"{name} is no part of a lock file, and Ansible may take it for an inventory's"
+                self.problems.append((document.key_position((name,)).origin, message))
+
     def _version_in(self, path: str) -> Definition:
         document = self.document(path)
         written = {} if document is None else self._definitions(document)
@@ -263,20 +312,29 @@ class Side:
     def groups(self, environment: str) -> Groups:
         """The groups and hosts of an environment, from its inventory files."""
         reading = _Reading()
+        whole = True
         for source in self.sources(environment):
             path = self.hosts_file(source)
+            whole = whole and not self.has_others(source, path)
             try:
-                document = self.document(path) if path else None
+                document = self._hosts_document(path) if path else None
                 if document is not None:
                     reading.take(document, source)
             except InventoryError as error:
                 self.problems.append((error.origin, error.message))
+                whole = False
         self.problems += reading.problems
         try:
-            return reading.groups()
+            return reading.groups()._replace(whole=whole)
         except InventoryError as error:
             self.problems.append((error.origin, error.message))
-            return _Reading().groups()
+            return _Reading().groups()._replace(whole=False)
+
+    def _hosts_document(self, path: str) -> _yaml.Document | None:
+        entry = self.tree.entry(self.follow(path))
+        if entry is not None and entry.mode == EXECUTABLE and self.data(path).startswith(_PROGRAM):
+            raise InventoryError(Origin(path), "is a program, which Ansible runs; make it not executable")
+        return self.document(path)
 
     def effective(self, environment: str, groups: Groups, wanted: Collection[str] | None) -> Effective:
         """The variables of an environment's hosts, asked for one by one."""
@@ -365,10 +423,14 @@ class _Reading:
                 document.position().origin, "is no mapping of groups; write a group's name and below it hosts"
             )
         self.problems += duplicates(document)
+        if not _is_nothing(document.value.get("plugin")):
+            raise InventoryError(document.key_position(("plugin",)).origin, "plugin makes it no inventory of groups")
         for name, (_key, node) in document.root.entries.items():
-            self._group(document, str(name), node, (name,))
+            self._group(document, name, node, (name,))
 
-    def _group(self, document: _yaml.Document, name: str, node: _yaml.Node, at: tuple[Any, ...]) -> None:
+    def _group(self, document: _yaml.Document, name: Any, node: _yaml.Node, at: tuple[Any, ...]) -> None:
+        if not _is_name(name):
+            raise InventoryError(document.key_position(at).origin, f"{name!r} is no name of a group")
         self.children.setdefault(name, set())
         self.hosts.setdefault(name, set())
         if node.kind == "scalar" and node.scalar is None:
@@ -381,7 +443,7 @@ class _Reading:
             path = (*at, key)
             if inner.kind == "scalar" and inner.scalar is None:
                 continue
-            if key not in ("hosts", "vars", "children"):
+            if key not in _SECTIONS:
                 origin = document.key_position(path).origin
                 self.problems.append((origin, f"{key!r} in group {name}: a group has hosts, vars and children only"))
             elif inner.kind != "mapping":
@@ -392,8 +454,8 @@ class _Reading:
                 self._hosts(document, name, inner, path)
             else:
                 for child, (_name, below) in inner.entries.items():
-                    self.children[name].add(str(child))
-                    self._group(document, str(child), below, (*path, child))
+                    self._group(document, child, below, (*path, child))
+                    self.children[name].add(child)
 
     def _hosts(self, document: _yaml.Document, group: str, node: _yaml.Node, at: tuple[Any, ...]) -> None:
         for pattern, (_key, inner) in node.entries.items():
@@ -401,8 +463,10 @@ class _Reading:
             if inner.kind != "mapping" and not (inner.kind == "scalar" and inner.scalar is None):
                 raise InventoryError(document.position(path).origin, f"host {pattern}: its variables are no mapping")
             variables = definitions(document, path) if inner.kind == "mapping" else {}
+            if not _is_name(pattern):
+                raise InventoryError(document.key_position(path).origin, f"{pattern!r} is no name of a host")
             try:
-                for host in expand(str(pattern)):
+                for host in expand(pattern):
                     self._host(document, path, group, host, variables)
             except ValueError as error:
                 raise InventoryError(document.key_position(path).origin, f"host {pattern} {error}") from error
@@ -420,12 +484,24 @@ class _Reading:
     def groups(self) -> Groups:
         """What was taken in."""
         depth = self._depths()
+        above = {name for name in self.children if "ungrouped" in self.children[name]}
+        if self.children["ungrouped"] or above != {"all"}:
+            raise InventoryError(Origin(self.file), "ungrouped is for hosts in no group: it has no children or parents")
         members = {name: frozenset(self._members(name)) for name in self.children}
         members["all"] = frozenset().union(*members.values())
         of_host: dict[str, set[str]] = {host: set() for host in members["all"]}
         for name, hosts in members.items():
             for host in hosts:
                 of_host[host].add(name)
+        alone = frozenset(host for host, names in of_host.items() if names <= _EVERY)
+        for host in members["ungrouped"] ^ alone:
+            of_host[host] ^= {"ungrouped"}
+        members["ungrouped"] = alone
+        for name in members.keys() & of_host.keys():
+            if name in alone or any((kind, host) == ("host", name) for _source, kind, host in self.inline):
+                raise InventoryError(
+                    Origin(self.file), f"{name} is a group and a host; Ansible takes one for the other"
+                )
         order = sorted(self.children, key=lambda name: (depth[name], self._priority(name), name))
         frozen = {host: frozenset(names) for host, names in of_host.items()}
         return Groups(members, tuple(order), frozen, self.inline)
@@ -565,7 +641,10 @@ def definitions(document: _yaml.Document, at: tuple[Any, ...]) -> dict[str, Defi
         raw = inner.plain()
         value = plain(raw)
         name = str(key)
-        out[name] = Definition(value, document.file, _place(document, (*at, key), raw), _has_vault(raw))
+        if name in out:
+            raise InventoryError(document.key_position((*at, key)).origin, f"{name} is there as a text and as a number")
+        place = _place(document, (*at, key), raw)
+        out[name] = Definition(value, document.file, place, _has_vault(raw), form(raw))
     return out
 
 
@@ -580,11 +659,14 @@ def _place(document: _yaml.Document, at: tuple[Any, ...], raw: Any) -> Callable[
 
 
 def plain(value: Any) -> Value:
-    """A value as JSON has it: keys as text, tagged values as text with their tag before it."""
+    """A value as JSON has it: keys as text, secrets and what is no template as text with its tag before it."""
     if isinstance(value, _yaml.Tagged):
-        return f"{value.tag} {value.value}" if value.tag.startswith("!vault") else plain(value.value)
+        is_kept = value.tag.startswith("!vault") or (isinstance(value.value, str) and "{" in value.value)
+        return f"{value.tag} {value.value}" if is_kept else plain(value.value)
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, _yaml.Timestamp):
+        return str(value)
     return [plain(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -594,6 +676,34 @@ def _has_vault(value: Any) -> bool:
     if isinstance(value, dict):
         return any(_has_vault(inner) for inner in value.values())
     return isinstance(value, list) and any(_has_vault(inner) for inner in value)
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (not isinstance(value, _yaml.Tagged) and not value)
+
+
+def _is_name(name: Any) -> bool:
+    """Whether Ansible takes it for a name, and finds its variables in files of that name."""
+    if not name or not isinstance(name, str) or name in (".", ".."):
+        return False
+    return name.startswith("/") or "/" not in name  # it looks for no files of a path from the root
+
+
+def may_be_inventory(path: str) -> bool:
+    """Whether Ansible may take a path in a directory of inventories for one."""
+    parts = path.split("/")
+    return not any(part.startswith(".") or part.endswith(_NOT_READ) or part in _VARIABLES for part in parts)
+
+
+def form(value: Any) -> str:
+    """A value so that what is not the same to Ansible is not the same: tags, and 1, 1.0 and "1" as keys and values."""
+    if isinstance(value, _yaml.Tagged):
+        return f"{value.tag} {form(value.value)}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(sorted(f'{key!r}: {form(inner)}' for key, inner in value.items()))}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(form, value))}]"
+    return f"!!timestamp {value}" if isinstance(value, _yaml.Timestamp) else repr(value)
 
 
 def _may_define(data: bytes, wanted: Collection[str]) -> bool:

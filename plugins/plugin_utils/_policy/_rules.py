@@ -165,7 +165,7 @@ def views(effect: Effect, by_host: bool) -> list[View]:
     """
     hosts: list[Reached | None] = [None]
     if effect.reached:
-        seen = {(one.groups, one.host if by_host else ""): one for one in effect.reached}
+        seen = {(one.groups, one.host if by_host else "", one.unknown): one for one in effect.reached}
         hosts = list(seen.values())
     return [
         View(effect, file, dict(labels), host) for file in effect.files for labels in effect.labels for host in hosts
@@ -281,6 +281,8 @@ class Selector(NamedTuple):
             return MAYBE if view.effect.opaque else NO
         if view.reached is None:
             return NO
+        if view.reached.unknown:
+            return MAYBE
         if self.host is not None and not (view.reached.host and self.host.matches(view.reached.host)):
             return NO
         return YES if self.group is None or self.group.matches(*sorted(view.reached.groups)) else NO

@@ -24,6 +24,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect impo
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import (
     DIRECTORY,
+    EXECUTABLE,
     LINK,
     SUBMODULE,
     YAML_SUFFIXES,
@@ -31,7 +32,12 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import 
     Files,
     TooLarge,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side, follow, link_target
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import (
+    Side,
+    follow,
+    link_target,
+    may_be_inventory,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     INVALID,
     PROHIBIT,
@@ -55,13 +61,6 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._variables i
 
 #: Directory of the policy; what is in it is judged by path, and by what it does to the policy.
 POLICY = "policy"
-
-#: Files directly in an inventory that Ansible does not read as one (its INVENTORY_IGNORE defaults), and ours.
-_NOT_AN_INVENTORY = (
-    *([".pyc", ".pyo", ".swp", ".bak", ".rpm", ".md", ".txt", ".rst", ".orig", ".ini", ".cfg", ".retry"]),
-    *("~", "/lock.yml"),
-)
-
 
 #: Folders of a role whose YAML Ansible takes for its own (its documentation, "Roles").
 _ROLE_FOLDERS = frozenset(["tasks", "handlers", "vars", "defaults", "meta"])
@@ -537,7 +536,7 @@ class _Run:
         parts = path.removeprefix(f"{self.layout.inventories}/").split("/")
         if "group_vars" in parts or "host_vars" in parts:
             return True  # it is in the place of variables and was not read as such
-        return not path.endswith(_NOT_AN_INVENTORY) and not parts[-1].startswith(".")
+        return may_be_inventory("/".join(parts))
 
     def _path(self, path: str, opaque: bool) -> None:
         self.effects.append(self._path_effect(path, opaque))
@@ -672,7 +671,7 @@ def _mode_differs(one: Difference) -> bool:
 def _shown(entry: Entry | None) -> Value:
     if entry is None:
         return ABSENT
-    kind = {LINK: "link ", SUBMODULE: "submodule ", "100755": "executable "}.get(entry.mode, "")
+    kind = {LINK: "link ", SUBMODULE: "submodule ", EXECUTABLE: "executable "}.get(entry.mode, "")
     return f"{kind}{entry.oid.removeprefix('merged-')[:12]}"
 
 

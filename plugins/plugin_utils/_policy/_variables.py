@@ -113,6 +113,8 @@ class _Comparison:
         self.quiet: list[Quiet] = []
         self._broken: set[str] = set()
         self._considered: set[str] = set()
+        self._untold: set[str] = set()
+        self._unknown: set[tuple[_Place, str]] = set()
         self._differing: dict[tuple[_Place, str], _Differing] = {}
         self._shown: set[tuple[_Place, str]] = set()
         self._redundant: dict[tuple[_Place, str], bool] = {}
@@ -132,17 +134,23 @@ class _Comparison:
         read = self.sides[0].read_files | self.sides[1].read_files
         broken = {origin.file for side in self.sides for origin, _message in side.problems}
         sealed = self.sides[0].sealed | self.sides[1].sealed
-        return (self.changed & read & self._considered) - broken - sealed
+        return (self.changed & read & self._considered) - broken - sealed - self._untold
 
     def environment(self, environment: str) -> None:
         """Compare one environment."""
         groups = tuple(side.groups(environment) for side in self.sides)
         places = self._changed_places(environment, groups)
-        differing = [one for place in places for one in self._differences(place, groups)]
+        differing = [one for place in places for one in self._differences(environment, place, groups)]
         for one in differing:
             self._differing[one.place, one.variable] = one
+        if not all(mine.whole for mine in groups):
+            self._unknown |= {(one.place, one.variable) for one in differing}
+            self._untold |= set(self._inventory_files(environment))
         moved = self._membership(environment, groups)
         relocked = self._is_changed(self.sides[1].lock_file(environment))
+        if relocked:
+            for side in self.sides:
+                side.check_lock(environment)
         changed = {one.variable for one in differing} | ({VERSION} if relocked else set())
         wanted = None if moved else changed
         if wanted is not None and not wanted and groups[0].of_host.keys() == groups[1].of_host.keys():
@@ -151,7 +159,9 @@ class _Comparison:
             side.effective(environment, mine, wanted) for side, mine in zip(self.sides, groups, strict=True)
         )
         reached = moved | self._reached(groups, differing, relocked)
-        changes, shown = self._changed(groups, effective, changed, moved, reached)
+        changes, shown = self._changed(environment, effective, changed, moved, reached)
+        if self._moves_unseen(environment, groups, moved):
+            self._untold |= set(self._inventory_files(environment))
         self._alone(groups, effective, changes, shown)
         self._redundancy(groups, effective, differing, ({key[1] for key in changes}, {key[2] for key in changes}))
         for key, hosts in changes.items():
@@ -195,7 +205,13 @@ class _Comparison:
             link == path or path.startswith(f"{link}/") for link in self._links
         )
 
-    def _differences(self, place: _Place, groups: tuple[Groups, ...]) -> list[_Differing]:
+    def _is_sealed(self, place: _Place) -> bool:
+        """Whether there is a file of the place that may define anything, between the others."""
+        if place.inline:
+            return False
+        return any(path in side.sealed for side in self.sides for path in side.variable_files(*place[:3]))
+
+    def _differences(self, environment: str, place: _Place, groups: tuple[Groups, ...]) -> list[_Differing]:
         sides = []
         for side, mine in zip(self.sides, groups, strict=True):
             if place.inline:
@@ -207,6 +223,8 @@ class _Comparison:
             old, new = sides[0].get(name), sides[1].get(name)
             if old is None or new is None or not same(old.value, new.value):
                 out.append(_Differing(place, name, old, new))
+            elif old.form != new.form or (old.file != new.file and self._is_sealed(place)):
+                self._untold |= self._files(environment, (old, new))
         return out
 
     # -- hosts --------------------------------------------------------------------------------------------------
@@ -214,7 +232,7 @@ class _Comparison:
     def _membership(self, environment: str, groups: tuple[Groups, ...]) -> set[str]:
         """Effects for hosts that come, go or change groups; returns the hosts that stay but changed groups."""
         scope = f"{self.layout.inventories}/{environment}"
-        files = [path for source in self.sides[1].sources(environment) for path in self._hosts_files(source)]
+        files = self._inventory_files(environment)
         before, after = (mine.of_host for mine in groups)
         moved = set()
         for host in sorted(before.keys() | after.keys()):
@@ -233,15 +251,17 @@ class _Comparison:
             moved |= before.keys() & after.keys()  # which group's variables win may be another now
         return moved
 
-    def _hosts_files(self, source: str) -> list[str]:
-        files = dict.fromkeys(side.hosts_file(source) for side in self.sides)
+    def _inventory_files(self, environment: str) -> list[str]:
+        """The inventory files of an environment that change."""
+        sources = self._sources(environment)
+        files = dict.fromkeys(side.hosts_file(source) for source in sources for side in self.sides)
         return [path for path in files if path and self._is_changed(path)]
 
     # -- variables ----------------------------------------------------------------------------------------------
 
-    @staticmethod
     def _changed(
-        groups: tuple[Groups, ...],
+        self,
+        environment: str,
         effective: tuple[Effective, ...],
         wanted: set[str],
         moved: set[str],
@@ -257,12 +277,34 @@ class _Comparison:
             if host in moved or VERSION in wanted:
                 pairs.append((VERSION, effective[0].version(host), effective[1].version(host)))
             for name, one, two in pairs:
-                if (one is None) is (two is None) and (one is None or two is None or same(one.value, two.value)):
+                if one is None and two is None:
+                    continue
+                if one is not None and two is not None and same(one.value, two.value):
+                    if one.form != two.form:
+                        self._untold |= self._files(environment, (one, two))
                     continue
                 key = (name, _id(one), _id(two))
                 changes.setdefault(key, []).append(host)
                 shown[key] = (one, two, name)
         return changes, shown
+
+    def _moves_unseen(self, environment: str, groups: tuple[Groups, ...], moved: set[str]) -> bool:
+        """Whether hosts get or lose variables of a file that cannot be read, by the groups that they are in."""
+        sealed = {
+            name
+            for side, mine in zip(self.sides, groups, strict=True)
+            for source in side.sources(environment)
+            for name in mine.members
+            if any(path in side.sealed for path in side.variable_files(source, "group", name))
+        }
+        ranks = [{name: rank for rank, name in enumerate(mine.order)} for mine in groups]
+        for host in moved if sealed else ():
+            before, after = (mine.of_host[host] for mine in groups)
+            both = before & after
+            is_in_order = len({tuple(sorted(both, key=rank.__getitem__)) for rank in ranks}) == 1
+            if sealed & ((before ^ after) if is_in_order else (before | after)):
+                return True
+        return False
 
     @staticmethod
     def _reached(groups: tuple[Groups, ...], differing: list[_Differing], relocked: bool) -> set[str]:
@@ -309,7 +351,7 @@ class _Comparison:
                     winner = values.of_host(host).get(one.variable) if host in mine.of_host else None
                     files |= {winner.file} if winner is not None else set()
                     if definition is not None and host in mine.of_host:
-                        redundant = redundant and winner is not None and same(winner.value, definition.value)
+                        redundant = redundant and winner is not None and _alike(winner, definition)
             if any(all(host in mine.of_host for mine in groups) for host in hosts):  # to new hosts, all of it is news
                 self._redundant[key] = self._redundant.get(key, True) and redundant
 
@@ -322,19 +364,28 @@ class _Comparison:
     def without_effect(self) -> None:
         """Effects for definitions that change where no host shows it: nobody has them, or they are overridden."""
         for key, one in sorted(self._differing.items(), key=lambda item: item[0]):
-            if key in self._shown:
+            if key in self._shown and key not in self._unknown:
                 continue
             name = one.place.source.rpartition("/")[2]
             environment = "" if name == self.layout.base else name
             label = ((one.place.kind, one.place.name),)
             hosts = (Reached(one.place.name, frozenset({"all"})),) if one.place.kind == "host" else ()
             reached = hosts or (Reached("", frozenset({one.place.name, "all"})),)
+            if key in self._unknown:
+                reached = (reached[0]._replace(unknown=True),)
             effect = self._effect(one.place.source, environment, one.variable, (one.before, one.after), label, reached)
-            if self._redundant.get(key, False):
+            is_told = key not in self._unknown and not self._may_hide(environment)
+            if is_told and self._redundant.get(key, False):
                 before, after = self._winners[key]
                 self.quiet.append(Quiet((effect,), tuple(sorted(before)), tuple(sorted(after))))
             elif effect not in self.effects:
                 self.effects.append(effect)
+
+    def _may_hide(self, environment: str) -> bool:
+        """Whether a file that cannot be read may stand between two definitions that say the same."""
+        sources = self._sources(environment) if environment else [self.layout.inventories]
+        below = tuple(f"{source}/" for source in sources)
+        return any(path.startswith(below) for side in self.sides for path in side.sealed)
 
     def _emit(
         self,
@@ -369,11 +420,15 @@ class _Comparison:
         old, new = (ABSENT if one is None else one.value for one in sides)
         secret = any(one is not None and one.secret for one in sides)
         changes = tuple(_placed(change, *sides, secret) for change in diff(subject, old, new))
+        files = self._files(environment, sides)
+        return Effect(VARIABLE, subject, old, new, changes, tuple(sorted(files)), scope, environment, reached=reached)
+
+    def _files(self, environment: str, sides: tuple[Definition | None, ...]) -> set[str]:
+        """The files by which what is defined changes."""
         files = {path for one in sides if one is not None for path in self._causes(one.file)}
         if not files:
-            files = {path for source in self._sources(environment) for path in self._hosts_files(source)}
-        files = files or {one.file for one in sides if one is not None}
-        return Effect(VARIABLE, subject, old, new, changes, tuple(sorted(files)), scope, environment, reached=reached)
+            files = set(self._inventory_files(environment))
+        return files or {one.file for one in sides if one is not None}
 
     def _sources(self, environment: str) -> list[str]:
         return self.sides[1].sources(environment or self.layout.base)
@@ -408,6 +463,10 @@ def _cover(hosts: set[str], groups: tuple[Groups, ...], preferred: str) -> Itera
             left -= members[name]
     for host in sorted(left):
         yield ("host", host), {host}
+
+
+def _alike(one: Definition, other: Definition) -> bool:
+    return same(one.value, other.value) and one.form == other.form
 
 
 def _id(one: Definition | None) -> tuple[str, str, str] | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,10 @@ from ansible_collections.weft.platform.plugins.plugin_utils import _yaml
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Repository
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import Side, expand
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import MAYBE, NO, Patterns
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import LIMITS
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Selector, views
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._understand import understand
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._variables import Result, compare
 
 HOSTS = """\
@@ -44,6 +49,17 @@ def result(repo: Any, change: Mapping[str, Any], start: Mapping[str, Any] = STAR
         changed = [one.path for one in repository.changed(merge)]
         sides = [Side(tree, Layout(), _yaml.LIMITS) for tree in (merge.before, merge.after)]
         return compare(sides[0], sides[1], changed)
+
+
+def is_opaque(repo: Any, change: Mapping[str, Any], start: Mapping[str, Any] = START) -> bool:
+    """Whether a change says of itself that nobody knows what it does: prohibited, or only for who may do anything."""
+    base = repo.commit(start)
+    head = repo.commit(change, base)
+    with Repository(repo.path, base) as repository:
+        merge = repository.merge(base, head, base)
+        differences = repository.changed(merge)
+        found = understand(merge.before, merge.after, differences, Layout(), LIMITS, time.monotonic() + 60)
+    return any(one.new for one in found.findings) or any(effect.opaque for effect in found.effects)
 
 
 def said(found: Result) -> list[tuple[Any, ...]]:
@@ -384,3 +400,162 @@ def test_a_definition_that_takes_another_place_says_where(repo: Any) -> None:
     assert quiet.before == ("inventories/prod/group_vars/cluster.yml",)
     assert quiet.after == ("inventories/base/group_vars/all.yml",)
     assert [effect.subject.name for effect in quiet.effects] == ["cluster_name"]
+
+
+# -- what Ansible makes of an inventory -------------------------------------------------------------------------------
+
+TWO = "a: {hosts: {h: }}\nb: {hosts: {h: }}\n"
+SEALED = "$ANSIBLE_VAULT;1.1;AES256\n6162\n"
+PROD = "inventories/prod"
+
+
+def test_hosts_in_no_other_group_are_ungrouped(repo: Any) -> None:
+    hosts = "all: {hosts: {lone: }}\nungrouped: {hosts: {put: , cp1: }}\na: {hosts: {cp1: }}\n"
+    found = result(repo, {f"{PROD}/group_vars/ungrouped.yml": "v: 1\n"}, {f"{PROD}/hosts.yml": hosts})
+    (effect,) = found.effects
+    assert {one.host: one.groups for one in effect.reached} == {host: {"all", "ungrouped"} for host in ("lone", "put")}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        {f"{PROD}/zz.yml": "aaa: {hosts: {w1: }}\n"},
+        {f"{PROD}/zz.ini": "[aaa]\nw1\n"},
+        {f"{PROD}/more/hosts": "[aaa]\nw1\n"},
+        {f"{PROD}/hosts.yaml": "aaa: {hosts: {w1: }}\n"},
+        {f"{PROD}/program": ("100755", "#!/bin/sh\necho '{}'\n")},
+        {f"{PROD}/more": ("120000", "../../elsewhere")},
+        {f"{PROD}/zz.yml": "plugin: constructed\ngroups: {aaa: inventory_hostname == 'w1'}\n"},
+        {f"{PROD}/hosts.yml": HOSTS.replace("cp2:", "'cp2:22':")},
+        {f"{PROD}/hosts.yml": HOSTS + "  vars: {plugin: \n"},
+        {"inventories/base/zz.yml": "aaa: {hosts: {w1: }}\n"},
+    ],
+)
+def test_where_not_all_hosts_are_known_a_definition_may_reach_any(repo: Any, start: Any) -> None:
+    """`aaa` has another value, and hides the shared one: what says it again for the workers changes w1."""
+    start = {**START, f"{PROD}/group_vars/aaa.yml": "v: 2\n", f"{PROD}/group_vars/all.yml": "v: 1\n", **start}
+    found = result(repo, {f"{PROD}/group_vars/workers.yml": "v: 1\n"}, start)
+    assert ("prod", "workers", "v", (), ABSENT, 1) in said(found)
+    assert found.quiet == []
+    effect = next(one for one in found.effects if any(reached.unknown for reached in one.reached))
+    for selector in (Selector(host=Patterns(["w1"], "host")), Selector(group=Patterns(["aaa"], "group"))):
+        assert {selector.meets(view, True) for view in views(effect, True)} == {MAYBE}
+    assert Selector(environment=Patterns(["dev"], "environment")).meets(views(effect, True)[0], True) == NO
+    assert is_opaque(repo, {f"{PROD}/hosts.yml": HOSTS.replace("cp1:", "cp3:")}, start)
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", "hosts.yml.bak", "old.orig", ".hidden", "notes.txt", "ansible.cfg", "lock.yml", "docs/x.rst"]
+)
+def test_what_ansible_passes_over_leaves_all_hosts_known(repo: Any, path: str) -> None:
+    start = {**START, f"{PROD}/{path}": "kubernetes: 1.37.1\n"}
+    found = result(repo, {f"{PROD}/group_vars/workers.yml": "v: 1\n"}, start)
+    assert not any(reached.unknown for effect in found.effects for reached in effect.reached)
+    assert not is_opaque(repo, {f"{PROD}/hosts.yml": HOSTS.replace("cp1:", "cp3:")}, start)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("v: '{{ w }}'", "v: !unsafe '{{ w }}'"),
+        ("v: ['{{ w }}']", "v: !unsafe ['{{ w }}']"),
+        ("v: {80: a}", "v: {'80': a}"),
+        ("v: {80: a, '80': b}", "v: {80: c, '80': b}"),
+        ("v: aGk=", "v: !!binary aGk="),
+        ("v: {a: , b: }", "v: !!set {a: , b: }"),
+        ("v: 2020-01-01", "v: '2020-01-01'"),
+        ("v: 1", "v: 1.0"),
+        ("v: '!vault abc'", "v: !vault abc"),
+        ('{"v": "1e3"}', '{"v": 1e3}'),
+        ('{"v": "NaN"}', '{"v": NaN}'),
+        ('{"v": "{{ w }}"}', '{"v": {"__ansible_unsafe": "{{ w }}"}}'),
+    ],
+)
+def test_what_is_another_value_to_ansible_alone_is_a_change(repo: Any, before: str, after: str) -> None:
+    path = f"{PROD}/group_vars/all.yml"
+    found = result(repo, {path: after + "\n"}, {**START, path: before + "\n"})
+    assert found.effects or path not in found.understood
+
+
+@pytest.mark.parametrize(("one", "two"), [("1", "1.0"), ("{80: a}", "{'80': a}"), ("2020-01-01", "'2020-01-01'")])
+def test_so_it_is_where_it_comes_of_another_group(repo: Any, one: str, two: str) -> None:
+    hosts = f"a: {{hosts: {{h: }}, vars: {{v: {one}}}}}\nb: {{vars: {{v: {two}}}}}\n"
+    moved = hosts.replace("b: {", "b: {hosts: {h: }, ")
+    assert is_opaque(repo, {f"{PROD}/hosts.yml": moved}, {f"{PROD}/hosts.yml": hosts})
+    hosts, moved = (text.replace(f"v: {two}", f"v: {one}") for text in (hosts, moved))
+    assert not is_opaque(repo, {f"{PROD}/hosts.yml": moved}, {f"{PROD}/hosts.yml": hosts})
+
+
+def test_the_same_in_yaml_and_json_is_no_change(repo: Any) -> None:
+    path = f"{PROD}/group_vars/all.yml"
+    found = result(repo, {path: '{"v": ["{{ w }}", 1, true]}\n'}, {**START, path: "v:\n- '{{ w }}'\n- 1\n- yes\n"})
+    assert found.effects == [] and found.understood == {path}
+
+
+@pytest.mark.parametrize(
+    ("start", "change"),
+    [
+        pytest.param(
+            {f"{PROD}/group_vars/all/a.yml": "v: 2\n", f"{PROD}/group_vars/all/b.yml": SEALED},
+            {f"{PROD}/group_vars/all/a.yml": None, f"{PROD}/group_vars/all/c.yml": "v: 2\n"},
+            id="to the other side of it",
+        ),
+        pytest.param(
+            {f"{PROD}/group_vars/workers.yml": SEALED},
+            {f"{PROD}/hosts.yml": HOSTS.replace("w[1:2]", "w1") + "    more:\n      hosts: {w2: }\n"},
+            id="out of its group",
+        ),
+        pytest.param(
+            {f"{PROD}/hosts.yml": TWO, f"{PROD}/group_vars/a.yml": SEALED, f"{PROD}/group_vars/b.yml": "v: 1\n"},
+            {f"{PROD}/hosts.yml": TWO.replace("a: {", "a: {vars: {ansible_group_priority: 9}, ")},
+            id="before its group",
+        ),
+    ],
+)
+def test_what_a_sealed_file_may_hide_is_a_change_of_the_path(repo: Any, start: Any, change: Any) -> None:
+    assert is_opaque(repo, change, {**START, **start})
+
+
+def test_nothing_is_said_twice_across_a_sealed_file(repo: Any) -> None:
+    start = {**START, f"{PROD}/group_vars/all/vault.yml": SEALED}
+    found = result(repo, {f"{PROD}/host_vars/w1.yml": "cluster_name: prod\n"}, start)
+    assert said(found) == [("prod", "w1", "cluster_name", (), ABSENT, "prod")] and found.quiet == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        (("100755", "#!/bin/sh\n" + HOSTS), "a program"),
+        ("plugin: {hosts: {q: }}\n", "plugin"),
+        ("1: {hosts: {q: }}\n", "no name of a group"),
+        ("a/b: {hosts: {q: }}\n", "no name of a group"),
+        ("'': {hosts: {q: }}\n", "no name of a group"),
+        ("a: {hosts: {1: }}\n", "no name of a host"),
+        ("a: {hosts: {../group_vars/workers: }}\n", "no name of a host"),
+        ("a: {hosts: {'..': }}\n", "no name of a host"),
+        ("a: {hosts: {a: {v: 1}}}\n", "a group and a host"),
+        ("a: {}\nall: {hosts: {a: }}\n", "a group and a host"),
+        ("ungrouped: {children: {a: {hosts: {q: }}}}\n", "ungrouped"),
+        ("a: {children: {ungrouped: }, hosts: {q: }}\n", "ungrouped"),
+        ("a: {hosts: {q: {80: a, '80': b}}}\n", "as a text and as a number"),
+    ],
+)
+def test_inventories_that_ansible_takes_for_something_else(repo: Any, hosts: Any, message: str) -> None:
+    found = result(repo, {f"{PROD}/hosts.yml": hosts}, {f"{PROD}/hosts.yml": "a: {hosts: {q: }}\n"})
+    assert any(message in text for _origin, text in found.problems[0]), found.problems
+    assert f"{PROD}/hosts.yml" not in found.understood
+
+
+@pytest.mark.parametrize("hosts", [("100755", HOSTS), "a: {hosts: {a: }}\n", "a: {hosts: {/srv/root: {v: 1}}}\n"])
+def test_inventories_that_only_look_like_it(repo: Any, hosts: Any) -> None:
+    found = result(repo, {f"{PROD}/hosts.yml": hosts}, {f"{PROD}/hosts.yml": "b: {hosts: {q: }}\n"})
+    assert found.problems[0] == [] and f"{PROD}/hosts.yml" in found.understood
+
+
+@pytest.mark.parametrize(
+    "text", ["workers: {hosts: {evil: }}\n", "plugin: constructed\n", "cluster: {vars: {a: 1}}\n", "[workers]\nevil\n"]
+)
+def test_a_lock_file_is_no_inventory(repo: Any, text: str) -> None:
+    start = {**START, f"{PROD}/lock.yml": "kubernetes: 1.36.1\n"}
+    assert is_opaque(repo, {f"{PROD}/lock.yml": text}, start)
+    assert not is_opaque(repo, {f"{PROD}/lock.yml": "kubernetes: 1.36.2\n"}, start)
