@@ -42,7 +42,10 @@ VERSION = "cluster_kubernetes_version"
 LOCK = "lock.yml"
 
 #: Groups whose hosts are machines of the cluster; others have a version only where one is written for them.
-_CLUSTER = frozenset(["cluster", "control_plane", "workers"])
+CLUSTER = frozenset(["cluster", "control_plane", "workers"])
+
+#: The tag of a text that is no template, whatever is in it.
+UNSAFE = "!unsafe"
 
 #: The groups that are always there.
 _EVERY = frozenset(["all", "ungrouped"])
@@ -384,7 +387,7 @@ class Effective:
         `wanted` must have VERSION.
         """
         written = self.of_host(host).get(VERSION)
-        is_meant = self.groups.of_host[host] & _CLUSTER if written is None else not exact(written.value)
+        is_meant = self.groups.of_host[host] & CLUSTER if written is None else not exact(written.value)
         return (self.side.locked(self.environment) if is_meant else None) or written
 
     def own(self, host: str, everything: bool = False) -> dict[str, Definition]:

@@ -13,9 +13,15 @@ from typing import Any, NamedTuple
 
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Change, Origin, Path, Value, same
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._content import group_of, metadata_of, text_of
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import PATH, VARIABLE, Effect
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import HOST, PATH, VARIABLE, Effect
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import VERSION, Side, exact
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import (
+    CLUSTER,
+    UNSAFE,
+    VERSION,
+    Side,
+    exact,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._match import order
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import (
     INVALID,
@@ -137,13 +143,17 @@ def wrong(schema: Mapping[str, Any], value: Value, path: Path = ()) -> list[tupl
         return [(path, f"is {_kind(value)}; it must be {' or '.join(kinds)}")]
     if "enum" in schema and not any(same(value, one) for one in schema["enum"]):
         return [(path, f"must be one of {', '.join(map(str, schema['enum']))}")]
-    if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
+    if isinstance(value, str) and "pattern" in schema and not _is_like(schema["pattern"], value):
         return [(path, f"must look like {schema['pattern']}")]
     if isinstance(value, dict):
         return _wrong_in_mapping(schema, value, path)
     if isinstance(value, list) and "items" in schema:
         return [one for index, item in enumerate(value) for one in wrong(schema["items"], item, (*path, index))]
     return []
+
+
+def _is_like(pattern: str, text: str) -> bool:
+    return bool(re.search(pattern, text)) and not text.startswith(UNSAFE)
 
 
 def _wrong_in_mapping(schema: Mapping[str, Any], value: Mapping[str, Value], path: Path) -> list[tuple[Path, str]]:
@@ -204,8 +214,10 @@ def check_life(
             yield _finding("immutable", effect, (), message, "Build a new cluster with it, and move the workloads.")
     versions = [one for one in effects if one.type == VARIABLE and one.subject.name == VERSION and one.environment]
     changing = {one.environment for one in versions}
-    for environment in sorted(changing):
-        yield from _skew(environment, sides, [one for one in versions if one.environment == environment])
+    joining = [one for one in effects if one.type == HOST]  # by their groups they may have another version
+    first = {one.environment: one for one in reversed((*versions, *joining))}
+    for environment in sorted(first):
+        yield from _skew(sides, first[environment], load)
     paths = {one.subject.name for one in effects if one.type == PATH}
     layout = sides[1].layout
     changing |= {name for name in (*layout.names, layout.base) if sides[1].lock_file(name) in paths}
@@ -273,24 +285,24 @@ def _upgrade(effect: Effect, old: Value, new: Value) -> Iterator[Finding]:
         yield _finding("upgrade", effect, (), message, f"Go to {step} first, and apply that.")
 
 
-def _versions(side: Side, environment: str) -> dict[str, tuple[bool, Value]]:
-    """For each host whether it is a control plane, and its version."""
+def _versions(side: Side, environment: str, load: Callable[[], Variables]) -> dict[str, tuple[bool, Value]]:
+    """For each host whether it is a control plane, and its version; a machine of the cluster has the default."""
     groups = side.groups(environment)
     effective = side.effective(environment, groups, {VERSION})
     out = {}
     for host, names in groups.of_host.items():
         found = effective.version(host)
-        if found is not None:
-            out[host] = ("control_plane" in names, found.value)
+        value = ABSENT if found is None else found.value
+        value = _or_default(VERSION, value, load) if names & CLUSTER else value
+        if value is not ABSENT:
+            out[host] = ("control_plane" in names, value)
     return out
 
 
-def _skew(environment: str, sides: tuple[Side, Side], effects: Sequence[Effect]) -> Iterator[Finding]:
-    before = set(_skewed(_versions(sides[0], environment)))
-    for message in _skewed(_versions(sides[1], environment)):
-        yield _finding(
-            "upgrade", effects[0], (), message, "Keep one version for the cluster.", new=message not in before
-        )
+def _skew(sides: tuple[Side, Side], effect: Effect, load: Callable[[], Variables]) -> Iterator[Finding]:
+    before, after = (_skewed(_versions(side, effect.environment, load)) for side in sides)
+    for message in after:
+        yield _finding("upgrade", effect, (), message, "Keep one version for the cluster.", new=message not in before)
 
 
 def _skewed(versions: Mapping[str, tuple[bool, Value]]) -> list[str]:
@@ -314,7 +326,7 @@ def version_of(side: Side, environment: str) -> str:
 
     A version that nobody wrote is the variable's default.
     """
-    found = _versions(side, environment).values()
+    found = _versions(side, environment, variables).values()
     planes = [value for control, value in found if control] or [value for _control, value in found]
     known = [value for value in planes if isinstance(value, str) and minor_of(value)]
     if not planes and side.groups(environment).of_host:

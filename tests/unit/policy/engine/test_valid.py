@@ -13,7 +13,13 @@ import pytest
 from ansible_collections.weft.platform.plugins.module_utils._change import ABSENT, Origin, Subject, Value, diff
 from ansible_collections.weft.platform.plugins.plugin_utils._artifacts._recipes import load_versions
 from ansible_collections.weft.platform.plugins.plugin_utils._policy import _schema, _valid
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import VARIABLE, Effect, Layout, Reached
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import (
+    HOST,
+    VARIABLE,
+    Effect,
+    Layout,
+    Reached,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._inventories import VERSION, Side
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._valid import SchemaError, Variables
 from ansible_collections.weft.platform.plugins.plugin_utils._yaml import LIMITS
@@ -34,13 +40,15 @@ def effect(name: str, before: Value, after: Value, hosts: tuple[str, ...] = ("cp
 
 
 def side(**versions: str) -> Side:
-    """An inventory in which hosts have versions; control planes are those whose names begin with cp."""
+    """An inventory in which hosts have versions ("" for the default); control planes begin with cp."""
     groups: Mapping[str, Any] = {
         group: {"hosts": {name: None for name in versions if name.startswith("cp") is (group == "control_plane")}}
         for group in ("control_plane", "workers")
     }
     files = {"inventories/prod/hosts.yml": str(groups).replace("None", "")}
     for name, version in versions.items():
+        if not version:
+            continue
         files[f"inventories/prod/host_vars/{name}.yml"] = f"cluster_kubernetes_version: '{version}'\n"
     return Side(TreeOf(files), Layout(names=frozenset({"prod"})), LIMITS)
 
@@ -64,6 +72,8 @@ def live() -> tuple[Side, Side]:
         ({"enum": ["a", 1]}, 1, []),
         ({"enum": ["a", 1]}, True, [((), "must be one of a, 1")]),
         ({"pattern": "^v[0-9]$"}, "v1", []),
+        ({"pattern": "{{"}, "{{ x }}", []),
+        ({"pattern": "{{"}, "!unsafe {{ x }}", [((), "must look like {{")]),  # Ansible fills nothing in there
         ({"pattern": "^v[0-9]$"}, "v12", [((), "must look like ^v[0-9]$")]),
         ({"pattern": "^v"}, 3, []),  # a pattern speaks of text only
         ({"items": {"type": "string"}}, ["a", 1, "b", 2], [((1,), NO_TEXT), ((3,), NO_TEXT)]),
@@ -210,6 +220,8 @@ def test_what_cannot_change(after: str, prohibited: bool) -> None:
         ({"cp1": "1.37.0", "cp2": "1.36.0", "w1": "1.37.0"}, "w1: a kubelet may not be newer"),
         ({"cp1": "1.37.0", "cp2": "1.35.0"}, "cp2: control planes may be one minor apart, not 2"),
         ({"w1": "1.37.0", "w2": "1.30.0"}, ""),  # without a control plane nothing can be told
+        ({"cp1": "", "w1": "1.33.9"}, "w1: a kubelet may be 3 minors behind"),  # the default counts as well
+        ({"cp1": "1.36.0", "w1": ""}, "w1: a kubelet may not be newer"),
     ],
 )
 def test_skew(versions: dict[str, str], message: str) -> None:
@@ -219,6 +231,17 @@ def test_skew(versions: dict[str, str], message: str) -> None:
     assert [one.message.startswith(message) for one in said] == ([True] if message else [])
     old = [one for one in _valid.check_life(change, (side(**versions), side(**versions))) if one.new]
     assert old == []  # a skew that is there already is not this change's
+
+
+def test_the_skew_of_hosts_that_join() -> None:
+    """A host may have its version by its groups alone, where no definition changes."""
+    subject = Subject("host", "w2", "inventories/prod")
+    both = {"groups": ["all", "workers"]}
+    joins = effect(VERSION, ABSENT, both, hosts=("w2",))._replace(type=HOST, subject=subject)
+    sides = side(cp1="1.37.1", w1="1.37.1"), side(cp1="1.37.1", w1="1.37.1", w2="1.33.1")
+    (finding,) = _valid.check_life([joins], sides)
+    assert finding.message.startswith("w2: a kubelet may be 3 minors behind") and finding.new
+    assert list(_valid.check_life([joins], (sides[0], side(cp1="1.37.1", w1="1.37.1", w2="1.34.1")))) == []
 
 
 @pytest.mark.parametrize(
