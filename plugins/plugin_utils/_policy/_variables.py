@@ -290,6 +290,8 @@ class _Comparison:
 
     def _moves_unseen(self, environment: str, groups: tuple[Groups, ...], moved: set[str]) -> bool:
         """Whether hosts get or lose variables of a file that cannot be read, by the groups that they are in."""
+        if not moved or not any(side.sealed for side in self.sides):
+            return False
         sealed = {
             name
             for side, mine in zip(self.sides, groups, strict=True)
@@ -298,7 +300,7 @@ class _Comparison:
             if any(path in side.sealed for path in side.variable_files(source, "group", name))
         }
         ranks = [{name: rank for rank, name in enumerate(mine.order)} for mine in groups]
-        for host in moved if sealed else ():
+        for host in moved:
             before, after = (mine.of_host[host] for mine in groups)
             both = before & after
             is_in_order = len({tuple(sorted(both, key=rank.__getitem__)) for rank in ranks}) == 1
