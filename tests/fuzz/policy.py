@@ -90,7 +90,7 @@ def field(data: bytes) -> None:
     """A field's pattern is an error or answers."""
     pattern, text = _halves(data)
     try:
-        _match.Field(pattern).node(tuple(text.split(".")))
+        _match.Field(pattern).nodes(tuple(text.split(".")))
     except _match.PatternError:
         return
 

@@ -513,7 +513,7 @@ def _literal(pattern: str) -> str:
 def field(fields: Fields) -> Path | None:
     """A field path that the patterns mean."""
     tries: list[Path] = [_steps(one) for one in fields.positive]
-    return next((path for path in (*tries, *_FIELDS) if fields.node(path)[0] == YES), None)
+    return next((path for path in (*tries, *_FIELDS) if any(sure == YES for sure, _length in fields.nodes(path))), None)
 
 
 def _steps(pattern: Any) -> Path:

@@ -11,7 +11,7 @@ Matching costs at most the product of the lengths of pattern and text, whatever 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -291,18 +291,46 @@ class Field:
         self.pattern = pattern
         self.steps = _field_steps(pattern)
 
-    def node(self, path: Path) -> tuple[int, int]:
-        """Whether `path` is inside the field (NO, MAYBE, YES), and how many of its steps lead to the field itself."""
+    def nodes(self, path: Path) -> list[tuple[int, int]]:
+        """What is the field on the way to `path`, or at it: how surely (MAYBE, YES), and after how many steps.
+
+        There are several where a pattern with ** fits more than one of them.
+        """
+        out = []
         states = {(0, YES)}
         for length in range(len(path) + 1):
             states = self._closed(states)
             done = [sure for at, sure in states if at == len(self.steps)]
-            if done:
-                return max(done), length
-            if length == len(path):
+            out += [(max(done), length)] if done else []
+            if length == len(path) or not states:
                 break
             states = {moved for at, sure in states for moved in self._moves(at, sure, path[length])}
-        return NO, 0
+        return out
+
+    @property
+    def by_place(self) -> bool:
+        """Whether it names an element of a list by its place."""
+        return any(isinstance(token, _Index) for token in self.steps)
+
+    def differing(self, before: Value, after: Value) -> Iterator[tuple[Path, Value, Value]]:
+        """Every value that is the field and not the same on both sides; what is named by its place is held by that."""
+        yield from self._differing({(0, YES)}, before, after, ())
+
+    def _differing(
+        self, states: set[tuple[int, int]], before: Value, after: Value, path: Path
+    ) -> Iterator[tuple[Path, Value, Value]]:
+        if not states or same(before, after):
+            return
+        states = self._closed(states)
+        if any(at == len(self.steps) for at, _sure in states):
+            yield path, before, after
+        placed = {(at, sure) for at, sure in states if at < len(self.steps) and isinstance(self.steps[at], _Index)}
+        for step, old, new in _pairs(before, after):
+            moved = {one for at, sure in states - placed for one in self._moves(at, sure, step)}
+            yield from self._differing(moved, old, new, (*path, step))
+        for at, sure in placed if isinstance(before, list) or isinstance(after, list) else ():
+            step = self.steps[at].place
+            yield from self._differing({(at + 1, sure)}, lookup(before, (step,)), lookup(after, (step,)), (*path, step))
 
     def _closed(self, states: set[tuple[int, int]]) -> set[tuple[int, int]]:
         out = set(states)
@@ -397,20 +425,27 @@ class Fields(Patterns):
     def __init__(self, value: Value) -> None:
         super().__init__(value, "field", Field)
 
-    def node(self, path: Path) -> tuple[int, int]:
-        """Whether `path` is meant, and the length of the path of the field that is named (its own, if none is)."""
-        out = [one.node(path)[0] for one in self.negative]
-        excluded = max(out, default=NO)
+    def nodes(self, path: Path) -> list[tuple[int, int]]:
+        """The fields that are named and that `path` is in: how surely, and the length of the path of each.
+
+        Where all but some are meant, the field is `path` itself.
+        """
+        excluded = max((sure for one in self.negative for sure, _length in one.nodes(path)), default=NO)
         if excluded == YES:
-            return NO, 0
-        if not self.positive:
-            return YES - excluded, len(path)
-        sure, length = NO, 0
+            return []
+        found = [node for one in self.positive for node in one.nodes(path)] if self.positive else [(YES, len(path))]
+        return [(min(sure, YES - excluded), length) for sure, length in dict.fromkeys(found)]
+
+    def by_place(self, path: Path, before: Value, after: Value) -> Iterator[tuple[Path, Value, Value]]:
+        """The fields named by their place in a list that are not the same, where a difference at `path` may be why.
+
+        A difference knows elements by their names where they have any: which are elsewhere by it, it does not say.
+        """
         for one in self.positive:
-            found, steps = one.node(path)
-            if found > sure:
-                sure, length = found, steps
-        return min(sure, YES - excluded), length
+            for field, old, new in one.differing(before, after) if one.by_place else ():
+                known = next(at for at, step in enumerate(field) if isinstance(step, int))
+                if path[:known] == field[:known]:
+                    yield field, old, new
 
 
 class Leaf(NamedTuple):

@@ -365,8 +365,7 @@ class Permit:
         unless = rule.deny_unless
         if unless is None:
             return
-        for _sure, selector, leaf in hits:
-            found, path, old, new = selector.node(effect, leaf)
+        for found, path, old, new in (node for _sure, selector, leaf in hits for node in selector.nodes(effect, leaf)):
             if effect.opaque and found == MAYBE:
                 holds = MAYBE
             else:

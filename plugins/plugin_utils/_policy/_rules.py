@@ -225,6 +225,15 @@ class ObjectSelector(NamedTuple):
         return YES if self.namespace.matches(namespace) else NO
 
 
+class Node(NamedTuple):
+    """A field that a selector means: how surely, its path, and its value before and after."""
+
+    sure: int
+    path: Path
+    old: Value
+    new: Value
+
+
 class Selector(NamedTuple):
     """What a rule is about. Everything that is given must fit."""
 
@@ -288,23 +297,29 @@ class Selector(NamedTuple):
         return YES if self.group is None or self.group.matches(*sorted(view.reached.groups)) else NO
 
     def leaf(self, effect: Effect, leaf: Leaf) -> int:
-        """Whether a smallest difference is meant (for a view that is); see `node`."""
-        return self.node(effect, leaf)[0]
+        """Whether a smallest difference is meant (for a view that is); see `nodes`."""
+        return max((node.sure for node in self.nodes(effect, leaf)), default=NO)
 
-    def node(self, effect: Effect, leaf: Leaf) -> tuple[int, Path, Value, Value]:
-        """Whether a smallest difference is meant, and the field that the selector names around it, before and after."""
+    def nodes(self, effect: Effect, leaf: Leaf) -> list[Node]:
+        """The fields around a smallest difference that the selector means; () is all of the subject."""
         if self.field is None:
-            return YES, (), effect.before, effect.after
+            return [Node(YES, (), effect.before, effect.after)]
         if effect.type == PATH:
-            return MAYBE, (), ABSENT, ABSENT
-        sure, length = self.field.node(leaf.path)
-        if not sure:
-            return NO, (), ABSENT, ABSENT
-        path = leaf.path[: max(length, len(effect.root))]
-        old, new = leaf.before, leaf.after
-        if len(path) < len(leaf.path):
-            inside = path[len(effect.root) :]
-            old, new = lookup(effect.before, inside), lookup(effect.after, inside)
+            return [Node(MAYBE, (), ABSENT, ABSENT)]
+        found = []
+        for sure, length in self.field.nodes(leaf.path):
+            path = leaf.path[: max(length, len(effect.root))]
+            old, new = leaf.before, leaf.after
+            if len(path) < len(leaf.path):
+                inside = path[len(effect.root) :]
+                old, new = lookup(effect.before, inside), lookup(effect.after, inside)
+            found.append(Node(sure, path, old, new))
+        sides = (dict.fromkeys(effect.root, side) or side for side in (effect.before, effect.after))
+        found += [Node(MAYBE, *one) for one in self.field.by_place(leaf.path, *sides)]
+        return [one for one in (self._fits(node) for node in found) if one.sure]
+
+    def _fits(self, node: Node) -> Node:
+        sure, _path, old, new = node
         if self.action:
             action = "added" if old is ABSENT else "removed" if new is ABSENT else "changed"
             sure = sure if action in self.action else NO
@@ -312,7 +327,7 @@ class Selector(NamedTuple):
             sure = min(sure, self.old(old, old, new))
         if sure and self.new is not None:
             sure = min(sure, self.new(new, old, new))
-        return sure, path, old, new
+        return node._replace(sure=sure)
 
 
 class Approvals(NamedTuple):

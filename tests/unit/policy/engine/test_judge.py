@@ -560,6 +560,65 @@ class TestRules:
         assert there.ask(newer, "mona").permitted
         assert not there.ask({path: deployment("web:1", 2)}, "mona").permitted
 
+    @pytest.mark.parametrize(
+        ("field", "containers", "denied"),
+        [
+            ("[0].image", "side,web", True),  # only their order changes
+            ("[1].image", "side,web", True),
+            ("[1].image, new: 'web:*'", "side,web", True),
+            ("[1].image, new: 'db:*'", "side,web", False),
+            ("[0].image, action: changed, new: 'side:*'", "side", True),  # the first goes, so another is the first
+            ("[1].image, action: removed", "side", True),
+            ("[2].image, action: added", "web,side,db", True),
+            ("[1].image, new: 'side:*'", "db,web,side", False),
+            ("[2].image, new: 'side:*'", "db,web,side", True),
+            ("[2].image", "side,web", False),
+            ("[*].image", "side,web", False),
+            ("[name=web].image", "side,web", False),
+        ],
+    )
+    def test_a_field_at_a_place_in_a_list_whose_elements_have_names(
+        self, bench: Bench, field: str, containers: str, denied: bool
+    ) -> None:
+        """What is at a place may change by what happens to other elements of the list."""
+
+        def pods(names: str) -> dict[str, str]:
+            inside = ", ".join(f"{{name: {name}, image: '{name}:1'}}" for name in names.split(","))
+            text = deployment("web:1", 1)
+            return {"apps/shop/d.yaml": text.replace('{name: web, image: "web:1"}', inside)}
+
+        where = (
+            f"field: 'spec.template.spec.containers{field.partition(',')[0]}'{field[len(field.partition(',')[0]) :]}"
+        )
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        there = bench.rules(rules + f"  - {{name: b, change: {{{where}}}, deny: nope}}\n", **pods("web,side"))
+        assert ("b" in dict(why(there.ask(pods(containers), "mona")))) is denied
+
+    @pytest.mark.parametrize(
+        ("denied", "replicas"),
+        [
+            ("field: 'spec,spec.replicas', new: 0", 0),
+            ("field: 'spec.replicas,spec', new: 0", 0),
+            ("field: 'metadata,spec,**.replicas', old: 1", 0),
+            ("field: 'spec,spec.replicas', action: removed", None),
+        ],
+    )
+    def test_of_fields_that_lie_in_each_other_any_is_meant(
+        self, bench: Bench, denied: str, replicas: int | None
+    ) -> None:
+        def asked(value: int | None) -> dict[str, str]:
+            text = deployment("web:1", 1)
+            return {
+                "apps/shop/d.yaml": text.replace(
+                    "  replicas: 1\n", f"  replicas: {value}\n" if value is not None else ""
+                )
+            }
+
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        there = bench.rules(rules + f"  - {{name: b, change: {{{denied}}}, deny: nope}}\n", **asked(1))
+        assert "b" in dict(why(there.ask(asked(replicas), "mona")))
+        assert there.ask({"apps/shop/d.yaml": deployment("web:2", 1)}, "mona").permitted
+
     def test_values_in_an_element_of_a_list(self, bench: Bench) -> None:
         path, field = "apps/shop/d.yaml", "spec.template.spec.containers[name=web].image"
         rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
