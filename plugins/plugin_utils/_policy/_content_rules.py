@@ -82,8 +82,8 @@ class Trees(NamedTuple):
     differences: Sequence[Difference] = ()
 
 
-#: How a rule sees an object: itself, or the Pod that it makes.
-_See = Callable[[ObjectAt], ObjectAt | None]
+#: How a rule sees an object: itself, the Pod that it makes, or both.
+_See = Callable[[ObjectAt], Sequence[ObjectAt]]
 
 #: Whether an exception holds now, for the people behind the change.
 Excuses = Callable[[Exempt], bool]
@@ -383,24 +383,28 @@ class _Tasks:
             return any(own.meets(view, True, scoped) for view in angles)
 
         itself = not rule.selectors or any(meets(own) for own in rule.selectors)
-        if itself and meets(selector):
-            return lambda at: at
-        made = _pod_in(one.pair.after)
-        if made is None:
-            return None
+        pods = [pod for at in (one.pair.before, one.pair.after) for pod in _pod_in(at)]
+        if not pods:
+            return _itself if itself and meets(selector) else None
         namespace, _, name = one.effect.subject.name.rpartition("/")
-        labels = dict(labels_of(made.object))
 
         def means_pod(own: Selector) -> bool:
             if not meets(own._replace(object=None)):
                 return False
-            return own.object is None or own.object.means("Pod", "", namespace, name, labels, scoped) >= MAYBE
+            labels = (dict(labels_of(pod.object)) for pod in pods)
+            return own.object is None or any(
+                own.object.means("Pod", "", namespace, name, each, scoped) >= MAYBE for each in labels
+            )
 
-        if not itself and not any(means_pod(own) for own in rule.selectors):
+        through = [own for own in rule.selectors if means_pod(own)]
+        if not itself and not through:
             return None
-        if means_pod(selector):
+        if not means_pod(selector):
+            return _itself if meets(selector) else None
+        if not itself or not meets(selector):
             return _pod_in
-        return (lambda at: at) if meets(selector) else None
+        kind = one.effect.subject.type
+        return _both if any(_names_pod(own, kind) for own in (*through, selector)) else _itself
 
     def _exceptions(self, rule: Rule, effect: Effect) -> frozenset[int]:
         """The exceptions of a rule that are about an object and have not ended, by index."""
@@ -422,7 +426,7 @@ class _Tasks:
         self,
         name: str,
         params: Any,
-        chosen: Sequence[tuple[Object, _See | None]],
+        chosen: Sequence[tuple[Object, _See]],
         rule: Rule | None,
         said_by: str,
         severity: str,
@@ -430,12 +434,11 @@ class _Tasks:
         environments = sorted({one.effect.environment for one, _see in chosen})
         for environment in environments:
             for side, label in ((0, "base"), (1, "head")):
-                mine = []
+                mine: list[ObjectAt] = []
                 for one, see in chosen:
                     at = one.pair.after if side else one.pair.before
                     if one.effect.environment == environment and at is not None:
-                        seen = see(at) if see is not None else at
-                        mine += [seen] if seen is not None else []
+                        mine += see(at)
                 if mine:
                     context = self._context(said_by, severity, side, label, environment)
                     self.tasks.append(_Task(_checks.TABLE[name], Job(name, params, mine, context), rule))
@@ -530,19 +533,36 @@ def _note(rule: Rule, one: Exempt, effect: Effect) -> Finding:
     return Finding(rule.name, INFO, "content", message, origin=change.origin, subject=effect.subject, change=change)
 
 
-def _pod_in(at: ObjectAt | None) -> ObjectAt | None:
-    """The Pod that a workload makes, as an object whose places are those of the workload's template."""
+def _itself(at: ObjectAt) -> Sequence[ObjectAt]:
+    return (at,)
+
+
+def _both(at: ObjectAt) -> Sequence[ObjectAt]:
+    return (at, *_pod_in(at))
+
+
+def _names_pod(selector: Selector, kind: str) -> bool:
+    """Whether a selector means Pods by a name that does not mean objects of `kind` as well."""
+    if selector.object is None or selector.object.kind is None:
+        return False
+    names = (kind, kind.partition(".")[0])
+    positive = selector.object.kind.positive
+    return any(one.matches("Pod") and not any(map(one.matches, names)) for one in positive)
+
+
+def _pod_in(at: ObjectAt | None) -> Sequence[ObjectAt]:
+    """The Pod that a workload makes, as an object whose places are those of the workload's template; () of others."""
     if at is None:
-        return None
+        return ()
     kind = at.object.get("kind")
     inside = TEMPLATES.get((group_of(at.object), kind)) if isinstance(kind, str) else None
     if not inside:
-        return None
+        return ()
     template: Any = at.object
     for step in inside:
         template = template.get(step) if isinstance(template, dict) else None
     if not isinstance(template, dict):
-        return None
+        return ()
     owner = at.object.get("metadata")
     metadata = template.get("metadata")
     own = dict(metadata) if isinstance(metadata, dict) else {}
@@ -557,7 +577,7 @@ def _pod_in(at: ObjectAt | None) -> ObjectAt | None:
     def position(path: Path) -> Origin:
         return at.position((*inside, *path))
 
-    return ObjectAt(pod, at.origin, position, at.subject, inside)
+    return (ObjectAt(pod, at.origin, position, at.subject, inside),)
 
 
 def _run(tasks: Sequence[_Task]) -> list[Finding]:

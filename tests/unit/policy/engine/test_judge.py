@@ -619,6 +619,48 @@ class TestRules:
         assert "b" in dict(why(there.ask(asked(replicas), "mona")))
         assert there.ask({"apps/shop/d.yaml": deployment("web:2", 1)}, "mona").permitted
 
+    PODS = """\
+package main
+import rego.v1
+deny contains msg if {
+    input.kind == "Pod"
+    some container in input.spec.containers
+    startswith(container.image, "evil")
+    msg := "an evil image"
+}
+"""
+
+    @pytest.mark.usefixtures("opa")
+    @pytest.mark.parametrize(
+        ("rule", "denied"),
+        [
+            ("require: {object: {kind: Pod}, rego: policy/rego/p.rego}", True),
+            ("require: {object: {kind: [Pod, Deployment]}, rego: policy/rego/p.rego}", True),
+            ("require: {object: {kind: 'Deployment.apps,Pod'}, rego: policy/rego/p.rego}", True),
+            (
+                "change: [{object: {kind: Deployment}}, {object: {kind: Pod}}], require: {rego: policy/rego/p.rego}",
+                True,
+            ),
+            ("require: {object: {kind: Pod, labels: {app: web}}, rego: policy/rego/p.rego}", True),
+            ("change: {object: {kind: Pod, labels: {app: web}}}, require: {rego: policy/rego/p.rego}", True),
+            ("require: {object: {kind: [Pod, Deployment], name: db}, rego: policy/rego/p.rego}", False),
+            ("require: {object: {kind: Pod, labels: {app: db}}, rego: policy/rego/p.rego}", False),
+            ("require: {object: {kind: Deployment}, rego: policy/rego/p.rego}", False),
+            ("require: {object: {kind: '*'}, rego: policy/rego/p.rego}", False),  # it is asked of the Deployment
+        ],
+    )
+    @pytest.mark.parametrize("label", ["app: web", "x: y"])
+    def test_the_pods_of_workloads_are_meant_by_their_own_kind(
+        self, bench: Bench, rule: str, denied: bool, label: str
+    ) -> None:
+        """Beside whatever else a rule is about, and by the labels that they have before the change or after it."""
+        rules = f"  - {{name: a, change: {{file: '**'}}, allow: anyone}}\n  - {{name: b, {rule}}}\n"
+        path = "apps/shop/d.yaml"
+        there = bench.rules(rules, **{path: deployment("web:1", 1), "policy/rego/p.rego": self.PODS})
+        after = deployment("evil:1", 1).replace("labels: {app: web}", f"labels: {{{label}}}")
+        verdict = there.ask({path: after}, "mona")
+        assert ([rule for rule, message in why(verdict) if message == "an evil image"] == ["b"]) is denied
+
     def test_values_in_an_element_of_a_list(self, bench: Bench) -> None:
         path, field = "apps/shop/d.yaml", "spec.template.spec.containers[name=web].image"
         rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
