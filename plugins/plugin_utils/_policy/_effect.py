@@ -144,6 +144,11 @@ class Layout(NamedTuple):
         named -= _SHARED | {self.base}
         return named.pop() if len(named) == 1 else ""
 
+    def environment_of(self, directory: str, values: Iterable[str] = ()) -> str:
+        """The environment of what is made of a directory: the directory's, else that of the values it is made with."""
+        found = {self.environment(f"{directory}/x")} - {""} or {self.environment(path) for path in values} - {""}
+        return found.pop() if len(found) == 1 else ""
+
 
 def path_effect(
     path: str, before: Value, after: Value, environment: str = "", opaque: bool = False, line: int = 0

@@ -47,7 +47,7 @@ _WANTED = "originAnnotations"
 #: What looks like a place on a network rather than a path.
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|^[^/]+\.[A-Za-z]{2,}/|^git@|\?ref=|\.git(//|$)")
 _SOURCE = re.compile(r"^# Source: (.+)$", re.MULTILINE)
-#: What of a chart makes its objects; other files (for .Files) are given to Helm, but a change to them is one of a path.
+#: What of a chart makes its objects; templates may read its other files as well (.Files).
 _CHART_FILES = ("Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json", ".helmignore")
 _CHART_FOLDERS = ("templates/", "crds/", "charts/")
 
@@ -453,14 +453,13 @@ def _helm(stage: _Stage, directory: str, deadline: float, values: tuple[str, ...
         if str(error) != f"{os.path.basename(program)} failed: {_LIBRARY}":
             raise
         text = b""  # it is there for other charts, and makes nothing by itself
-    used = [path for path in stage.written if path in values or _makes_objects(path.removeprefix(below))]
     sources = _sources(text)
 
     def placed(one: ObjectAt) -> ObjectAt:
         source = _chart_file(stage, below, sources(one.origin.line))
         return _placed(stage, one, source or f"{below}Chart.yaml", True)
 
-    return Rendered(tuple(placed(one) for one in _parse(stage, text)), _ours(used))
+    return Rendered(tuple(placed(one) for one in _parse(stage, text)), _ours(stage.written))
 
 
 def _makes_objects(path: str) -> bool:

@@ -209,7 +209,7 @@ def _kustomized(before: Files, after: Files, directories: set[str], layout: Layo
     affected = directories & known
 
     def environment(directory: str) -> str:
-        return layout.environment(f"{directory}/x")
+        return layout.environment_of(directory)
 
     def covers(user: str, one: str) -> bool:
         return environment(one) in ("", environment(user))
@@ -399,7 +399,7 @@ class Renderings:
 
     def environment(self, root: Root) -> str:
         """The environment that a root belongs to, "" when it belongs to none or to all."""
-        return self.layout.environment(f"{root.directory}/x")
+        return self.layout.environment_of(root.directory, root.values)
 
     def _remember(self, root: Root, before: Files, after: Files) -> Outcome:
         if time.monotonic() > self.deadline:

@@ -347,7 +347,7 @@ class _Run:
 
     def rendered(self) -> None:
         """Effects on what Kustomize and Helm make."""
-        changed = self.differences.keys() - self.done
+        changed = self.differences.keys()  # a file of variables may be one of values as well
         for outcome in self.renderings.changed(changed):
             self._outcome(outcome, changed)
 
@@ -355,7 +355,7 @@ class _Run:
         self, tree: Files, directory: str, how: str, limits: Limits, deadline: float, values: tuple[str, ...]
     ) -> Rendered:
         side = 0 if tree is self.trees[0] else 1
-        version = self._version(side, self.layout.environment(f"{directory}/x")) if how == _roots.HELM else ""
+        version = self._version(side, self.layout.environment_of(directory, values)) if how == _roots.HELM else ""
         rendered: Rendered = _roots.renderers().render(
             tree, directory, how, limits, deadline, values, self.layout.isolated, version
         )

@@ -261,6 +261,73 @@ def test_a_base_whose_name_looks_like_an_address(repo: Any) -> None:
     assert [(one.reach, one.environment, one.files) for one in found.effects] == [("k/prod", "prod", ("k/a:b/x.yaml",))]
 
 
+@pytest.mark.usefixtures("kustomize", "helm")
+class TestWhatGoesIn:
+    """Whatever a rendering reads makes what comes out, be it also something else."""
+
+    WEB = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: shop}\n"
+    VALUES = "inventories/prod/group_vars/web.yml"
+    FILE = chart("web", WEB + 'data: {a: {{ .Files.Get "files/a.conf" | quote }}}\n') | {"web/files/a.conf": "a"}
+    RELEASES = chart("web", WEB + "data: {a: {{ .Values.a | quote }}}\n")
+
+    def test_a_file_that_a_template_reads(self, repo: Any) -> None:
+        change = {"web/files/a.conf": "b"}
+        found = [one for one in understood(repo, self.FILE, change).effects if one.type == "object"]
+        assert [one.files for one in found] == [("web/files/a.conf",)]
+        denied = "  - {name: b, change: {file: 'web/files/**', object: {kind: ConfigMap}}, deny: nope}\n"
+        start = {**OPEN, **self.FILE, "policy/rules/platform.yml": ALL + denied}
+        assert [one.rule for one in Bench(repo, start).ask(change, "mona").findings if one.prohibits] == ["b"]
+        allowed = "rules:\n  - {name: a, change: {file: 'web/files/**'}, allow: anyone}\n"
+        start = {**OPEN, **self.FILE, "policy/rules/platform.yml": allowed}
+        assert Bench(repo, start).ask(change, "mona").permitted
+
+    @pytest.mark.parametrize(
+        ("there", "settings"),
+        [
+            (RELEASES, f"render: {{charts: {{web: [[{VALUES}]]}}}}\n"),
+            ({"kustomization.yaml": f"configMapGenerator: [{{name: web, files: [{VALUES}]}}]\n"}, "plain: nothing\n"),
+        ],
+    )
+    def test_a_file_of_variables(self, repo: Any, there: Mapping[str, str], settings: str) -> None:
+        denied = ALL + "  - {name: b, change: {object: {kind: ConfigMap}}, deny: nope}\n"
+        policy = {"policy/rules/platform.yml": denied, "policy/settings.yml": settings}
+        verdict = Bench(repo, {**OPEN, **there, self.VALUES: "a: x\n", **policy}).ask({self.VALUES: "a: z\n"}, "mona")
+        assert {one.rule for one in verdict.findings if one.prohibits} == {"b"}
+        assert {one.subject.type for one in verdict.changes} == {"variable", "ConfigMap"}
+
+    PLACES = "{dev: [web/dev.yaml], prod: [web/prod.yaml]}"
+
+    @pytest.mark.parametrize(
+        ("changed", "values", "reached"),
+        [
+            ("web/dev.yaml", "[web/dev.yaml], [web/prod.yaml]", ["dev"]),
+            ("web/prod.yaml", "[web/dev.yaml], [web/prod.yaml]", ["prod"]),
+            ("web/templates/x.yaml", "[web/dev.yaml], [web/prod.yaml]", ["dev", "prod"]),
+            ("web/dev.yaml", "[web/all.yaml, web/dev.yaml]", ["dev"]),
+            ("web/all.yaml", "[web/dev.yaml, web/all.yaml], [web/all.yaml]", ["dev", ""]),
+            ("web/dev.yaml", "[web/prod.yaml, web/dev.yaml]", [""]),  # of both, or of none
+        ],
+    )
+    def test_a_release_belongs_to_the_environment_of_its_values(
+        self, repo: Any, changed: str, values: str, reached: list[str]
+    ) -> None:
+        start = {
+            **self.RELEASES,
+            **{f"web/{name}.yaml": "a: x\n" for name in ("dev", "prod")},
+            "web/all.yaml": "a: y\n",
+        }
+        settings = f"environments: {self.PLACES}\nrender: {{charts: {{web: [{values}]}}}}\n"
+        rules = "rules:\n  - {name: a, change: {environment: dev}, allow: anyone}\n"
+        rules += "  - {name: b, change: {environment: dev, object: {kind: ConfigMap}}, only: cluster-operators}\n"
+        policy = {"policy/rules/platform.yml": rules, "policy/settings.yml": settings}
+        content = start[changed].replace(": x", ": z").replace(": y", ": z").replace("name: web", "name: other")
+        bench = Bench(repo, {**OPEN, **start, **policy})
+        found = [one for one in bench.ask({changed: content}, "mona").findings if one.prohibits and one.rule == "b"]
+        scopes = {one.subject.scope for one in found if one.subject is not None}
+        assert len(scopes) == sum(reach != "prod" for reach in reached)
+        assert bench.ask({changed: content}, "olga").permitted is (reached == ["dev"])
+
+
 class TestWhoBuildsOnWhat:
     RULES = (
         "rules:\n  - {name: all, change: {file: 'apps/**'}, allow: anyone}\n"
