@@ -58,6 +58,7 @@ class Effect(NamedTuple):
     changes      the differences, for people; together they are all of it
     files        the files by which it changes; what allows must allow it in each of them
     reach        directory that the effect arrives at, where that is not where the files are
+    through      directories that it arrives at on its way there: those between a base and an overlay
     environment  its environment, "" when it belongs to none or to all
     opaque       its content was not understood: it may be anything
     reached      for variables and hosts: whom it reaches
@@ -75,6 +76,7 @@ class Effect(NamedTuple):
     opaque: bool = False
     reached: tuple[Reached, ...] = ()
     labels: tuple[tuple[tuple[str, str], ...], ...] = ((),)
+    through: tuple[str, ...] = ()
 
     @property
     def action(self) -> str:

@@ -12,7 +12,7 @@ Finding who builds on whom reads every kustomization file of the repository, but
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -126,8 +126,18 @@ class Outcome(NamedTuple):
         return out
 
 
-def find(before: Files, after: Files, changed: Collection[str], layout: Layout) -> list[Root]:
-    """What a change makes render anew, sorted."""
+#: For each directory with a kustomization, the directories that it builds on.
+Graph = Mapping[str, set[str]]
+
+
+def find(
+    before: Files,
+    after: Files,
+    changed: Collection[str],
+    layout: Layout,
+    graph: Callable[[Files], Graph] | None = None,
+) -> list[Root]:
+    """What a change makes render anew, sorted; `graph` gives the references of a side that are known already."""
     directories = {directory for path in changed for directory in _above(path)}
     charts = {one for one in directories if any(is_chart(tree, one) for tree in (before, after))}
     charts |= {
@@ -143,7 +153,8 @@ def find(before: Files, after: Files, changed: Collection[str], layout: Layout) 
         for values in layout.values.get(chart, ((),))
     ]
     if any(_kustomization(tree, one) for one in directories for tree in (before, after)):
-        out += _kustomized(before, after, directories, layout)
+        graphs = [(graph or references)(tree) for tree in (before, after)]
+        out += _kustomized(graphs, directories, layout)
     return sorted(out)
 
 
@@ -202,9 +213,7 @@ def is_of_chart(tree: Files, path: str) -> bool:
     )
 
 
-def _kustomized(before: Files, after: Files, directories: set[str], layout: Layout) -> list[Root]:
-    graphs = [references(before)]
-    graphs.append(graphs[0] if after is before else references(after))
+def _kustomized(graphs: Sequence[Graph], directories: set[str], layout: Layout) -> list[Root]:
     known = graphs[0].keys() | graphs[1].keys()
     affected = directories & known
 
@@ -226,18 +235,23 @@ def _kustomized(before: Files, after: Files, directories: set[str], layout: Layo
         for one in affected
         if one in layout.roots or any(one in graph and one not in used for graph, used in zip(graphs, referenced))
     }
-    reached = set(roots)
-    todo = list(roots)
-    while todo:
-        at = todo.pop()
-        more = {one for graph in graphs for one in graph.get(at, ())} - reached
-        reached |= more
-        todo += more
+    reached = _built_of(roots, graphs)
     roots |= affected - reached  # what is left builds on itself in a circle; rendering it will say so
     return [Root(one, KUSTOMIZE, new=one in fresh, ends=one in ending) for one in roots]
 
 
-def _built_on(directories: set[str], graphs: Iterable[Mapping[str, set[str]]]) -> set[str]:
+def _built_of(directories: Collection[str], graphs: Iterable[Graph]) -> set[str]:
+    """These directories, and all that they build on."""
+    found, todo = set(directories), list(directories)
+    while todo:
+        at = todo.pop()
+        more = {one for graph in graphs for one in graph.get(at, ())} - found
+        found |= more
+        todo += more
+    return found
+
+
+def _built_on(directories: set[str], graphs: Iterable[Graph]) -> set[str]:
     """These directories, and all that build on them."""
     users: dict[str, set[str]] = {}
     for graph in graphs:
@@ -354,13 +368,13 @@ class Renderings:
         self.renderer = renderer
         self._known: dict[Root, Outcome] = {}
         self._others: list[Root] | None = None
-        self._graph: Mapping[str, set[str]] | None = None
+        self._graphs: dict[Files, Graph] = {}
         self._inputs: dict[Root, Collection[str]] = {}
 
     def changed(self, paths: Iterable[str]) -> Iterator[Outcome]:
         """What the roots make that a change of these paths touches."""
         counting = {path for path in paths if self.counts(path)}
-        for root in find(*self.trees, counting, self.layout) if counting else ():
+        for root in find(*self.trees, counting, self.layout, self._references) if counting else ():
             yield self._remember(root, *self.trees)
 
     def every(self, scopes: Container[str], look: Look) -> list[Outcome]:
@@ -377,12 +391,25 @@ class Renderings:
                 self._remember(root, self.trees[1], self.trees[1])
         return [one for root, one in self._known.items() if self.environment(root) in scopes]
 
+    def between(self, root: Root, causes: Iterable[str]) -> tuple[str, ...]:
+        """The directories by which files come into a root, sorted: it builds on them, and they on the files."""
+        if root.how != KUSTOMIZE:
+            return ()
+        graphs = [self._references(tree) for tree in self.trees]
+        takers = {one for path in causes for one in _above(path) if any(one in graph for graph in graphs)}
+        return tuple(sorted(_built_on(takers, graphs) & _built_of([root.directory], graphs) - {root.directory}))
+
+    def _references(self, tree: Files) -> Graph:
+        if tree not in self._graphs:
+            self._graphs[tree] = references(tree)
+        return self._graphs[tree]
+
     def reads(self, path: str) -> bool:
         """Whether a kustomization that the change does not touch takes a file in, and so on both sides."""
         if not is_input(self.trees[1], path):
             return False
-        self._graph = self._graph if self._graph is not None else references(self.trees[1])
-        users = _built_on({one for one in _above(path) if one in self._graph}, [self._graph])
+        graph = self._references(self.trees[1])
+        users = _built_on({one for one in _above(path) if one in graph}, [graph])
         roots = (root for root in self._untouched() if root.how == KUSTOMIZE and root.directory in users)
         return any(path in self._inputs_of(root) for root in roots)
 
@@ -418,7 +445,7 @@ class Renderings:
         paths = [entry.path for entry in after.walk()]
         if not any(path.rpartition("/")[2] in names for path in paths):
             return []
-        return find(after, after, set(filter(self.counts, paths)), self.layout)
+        return find(after, after, set(filter(self.counts, paths)), self.layout, self._references)
 
     def _may_make(self, root: Root, look: Look) -> bool:
         if root.how == HELM:

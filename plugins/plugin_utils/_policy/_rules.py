@@ -258,8 +258,7 @@ class Selector(NamedTuple):
         effect = view.effect
         found = self._type(effect)
         if self.file is not None and not self.file.matches(view.file):
-            arrives = restricting and effect.reach and not view.file.startswith(f"{effect.reach}/")
-            found = found if arrives and self.file.reaches(effect.reach) else NO
+            found = found if restricting and self._arrives(effect, view.file) else NO
         if found and self.environment is not None:
             found = min(found, self._environment(effect.environment))
         if found and (self.group is not None or self.host is not None):
@@ -271,6 +270,12 @@ class Selector(NamedTuple):
         if found and not self.whole and effect.type == PATH:
             found = min(found, MAYBE if effect.opaque else NO)
         return found
+
+    def _arrives(self, effect: Effect, file: str) -> bool:
+        """Whether an Effect comes from a file elsewhere to a directory that may be meant."""
+        assert self.file is not None  # the caller has looked
+        there = (one for one in (effect.reach, *effect.through) if one and not file.startswith(f"{one}/"))
+        return any(map(self.file.reaches, there))
 
     def _type(self, effect: Effect) -> int:
         if not self.type or self.type == effect.type:

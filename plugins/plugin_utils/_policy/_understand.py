@@ -393,16 +393,20 @@ class _Run:
         both = {path for side in (outcome.before, outcome.after) if side is not None for path in side.files}
         causes = tuple(sorted(both & set(changed))) or (root.place.file,)
         environment = self.renderings.environment(root)
+        through = self.renderings.between(root, causes)
         for pair in pairs(*outcome.sides):
             self._in_time()
-            self._object(pair._replace(files=causes), environment, root.directory)
+            self._object(pair._replace(files=causes), environment, root.directory, through=through)
         if outcome.before is not None and outcome.after is not None:
             effects = tuple(self._path_effect(path, opaque=False) for path in causes if path in self.differences)
             self.quiet.append(Quiet(effects, outcome.before.files, outcome.after.files))
 
-    def _object(self, pair: Pair, environment: str, reach: str, was: tuple[str, ...] = ()) -> bool:
+    def _object(
+        self, pair: Pair, environment: str, reach: str, was: tuple[str, ...] = (), through: tuple[str, ...] = ()
+    ) -> bool:
         effect = effect_of(pair, environment, reach)
         if effect is not None:
+            effect = effect._replace(through=through)
             self.effects.append(effect)
             self.objects.append(Object(pair, effect, reach, was))
             if len(self.objects) > self.limits.objects:

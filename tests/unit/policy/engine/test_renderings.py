@@ -352,6 +352,32 @@ class TestWhoBuildsOnWhat:
             assert needs.rule == "production is looked at by two"
 
     @pytest.mark.usefixtures("kustomize")
+    @pytest.mark.parametrize(
+        ("file", "denied"),
+        [
+            ("base/**", True),
+            ("more/**", True),  # it builds on the base
+            ("more/kustomization.yaml", True),  # which may be said of what it makes
+            ("o/prod/**", True),
+            ("other/**", False),  # production builds on it as well, and the base does not come by it
+            ("o/dev/**", False),
+            ("base/y.yaml", False),
+        ],
+    )
+    def test_a_base_arrives_in_every_folder_on_its_way(self, repo: Any, file: str, denied: bool) -> None:
+        start = {
+            **kustomized("base", config_map()),
+            "more/kustomization.yaml": "resources: [../base]\n",
+            **kustomized("other", config_map("other")),
+            "o/prod/kustomization.yaml": "resources: [../../more, ../../other]\n",
+            **kustomized("o/dev", config_map("own")),
+        }
+        rule = f"  - {{name: b, change: {{file: {file}}}, deny: nope}}\n"
+        bench = Bench(repo, {**OPEN, **start, "policy/rules/platform.yml": ALL + rule})
+        found = bench.ask({"base/x.yaml": self.CHANGED}).findings
+        assert [one.rule for one in found if one.prohibits] == ["b"] * denied
+
+    @pytest.mark.usefixtures("kustomize")
     def test_what_becomes_a_part_only_is_removed_by_itself(self, repo: Any) -> None:
         built = {"apps/dev/mine/kustomization.yaml": "resources: [../../web]\n"}
         found = understood(repo, self.SHOP, built)
