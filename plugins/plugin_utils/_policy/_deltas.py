@@ -4,21 +4,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 
 from ansible_collections.weft.platform.plugins.module_utils._change import Origin, same
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._areas import (
     ACTIONS,
     Area,
+    Restriction,
     areas,
     ask,
     restrictions,
     touched,
 )
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._effect import Layout
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._git import Files
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._load import ROLES, RULES, SETTINGS, TESTS
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import PROHIBIT, WARN, Delta
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._owner_deltas import code_owners
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._people import LOWER
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rule_deltas import (
     CHANGES,
     LOOSENS,
@@ -29,7 +33,14 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rule_deltas
     selection,
     who,
 )
-from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import BUILT_IN, OFF, Policy, beyond, named
+from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
+    BUILT_IN,
+    OFF,
+    Policy,
+    Who,
+    beyond,
+    named,
+)
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._signatures import ALLOWED_SIGNERS, KEYS, REVOKED
 
 #: How much each way of knowing the people behind commits asks for.
@@ -43,6 +54,9 @@ def compare(before: Policy, after: Policy, trees: tuple[Files, Files] | None = N
     """What becomes looser and what stricter, sorted: what loosens first.
 
     What cannot be told apart is said to change; nothing that differs is left out.
+
+    Raises:
+        PolicyError: a CODEOWNERS file that rules ask for cannot be read.
     """
     found = [
         *_members(before, after),
@@ -50,31 +64,66 @@ def compare(before: Policy, after: Policy, trees: tuple[Files, Files] | None = N
         *_rules(before, after),
         *_settings(before, after),
         *(_files(trees) if trees else ()),
+        *(code_owners(before, after, trees) if trees else ()),
         *_matrix(before, after),
     ]
     order = {LOOSENS: 0, CHANGES: 1, TIGHTENS: 2}
     return tuple(sorted(dict.fromkeys(found), key=lambda one: (order[one.direction], one.message)))
 
 
-def _sets(
-    before: Mapping[str, Iterable[str]], after: Mapping[str, Iterable[str]], what: str, origins: Mapping[str, Origin]
-) -> Iterator[Delta]:
-    for name in sorted(before.keys() | after.keys()):
-        old, new = set(before.get(name, ())), set(after.get(name, ()))
+def _members(before: Policy, after: Policy) -> Iterator[Delta]:
+    sides = [_groups(one) for one in (before, after)]
+    favoured, denied = (_meant((before, after), how) for how in (_favoured, _denied))
+    for name in sorted(sides[0].keys() | sides[1].keys()):
+        kind, _, bare = name.partition(":")
+        role = after.roles.get(bare) if kind == "role" else None
+        origin = role.origin if role is not None else Origin(ROLES)
+        old, new = (set(side.get(name, ())) for side in sides)
         for member in sorted(old ^ new):
             came = member in new
-            verb = "is now in" if came else "is no longer in"
-            yield Delta(direction(came), f"{member} {verb} {what} {name}", origins.get(name, Origin(ROLES)))
-
-
-def _members(before: Policy, after: Policy) -> Iterator[Delta]:
-    roles = [{name: role.members for name, role in one.roles.items()} for one in (before, after)]
-    origins = {name: role.origin for name, role in after.roles.items()}
-    yield from _sets(roles[0], roles[1], "role", origins)
-    yield from _sets(before.teams, after.teams, "team", {})
+            words = f"{member} is {'now' if came else 'no longer'} in {kind} {bare}"
+            if name in favoured or name not in denied:
+                yield Delta(direction(came), words, origin)
+            if name in denied:
+                yield Delta(direction(not came), f"{words}, to which something is denied", origin)
+        if kind == "team" and (name in sides[0]) != (name in sides[1]):
+            says, no_more = ("policy", "forge") if name in sides[1] else ("forge", "policy")
+            yield Delta(CHANGES, f"who is in team {bare} is for the {says} to say now, not for the {no_more}", origin)
     for login in sorted(before.people.keys() | after.people.keys()):
         if set(before.people.get(login, ())) != set(after.people.get(login, ())):
             yield Delta(CHANGES, f"other addresses are {login}'s", Origin(ROLES))
+
+
+def _groups(policy: Policy) -> dict[str, tuple[str, ...]]:
+    """Who is in what, by "role:a" and "team:b", as the policy itself says; of teams, case tells nothing."""
+    out = {f"role:{name}": role.members for name, role in policy.roles.items()}
+    return out | {f"team:{name.translate(LOWER)}": logins for name, logins in policy.teams.items()}
+
+
+def _favoured(policy: Policy) -> Iterator[Who]:
+    """Everybody whom a policy names so that more is permitted."""
+    yield from (who for rule in policy.rules for who in rule.favoured)
+    yield from (policy.owners,) if policy.owners is not None else ()
+
+
+def _denied(policy: Policy) -> Iterator[Who]:
+    """Everybody whom a policy names so that less is permitted: where somebody leaves them, that loosens."""
+    yield from (rule.denied for rule in policy.rules if rule.denied is not None)
+
+
+def _meant(policies: Iterable[Policy], whom: Callable[[Policy], Iterable[Who]]) -> set[str]:
+    """The roles and teams ("role:a", "team:b") that policies name so, with all that are in them."""
+    out: set[str] = set()
+    for policy in policies:
+        todo = [atom for who in whom(policy) for atom in who.atoms()]
+        while todo:
+            atom = todo.pop()
+            name = atom.translate(LOWER) if atom.startswith("team:") else atom if ":" in atom else f"role:{atom}"
+            if name not in out:
+                out.add(name)
+                role = policy.roles.get(name.removeprefix("role:")) if name.startswith("role:") else None
+                todo += role.members if role is not None else ()
+    return out
 
 
 def _owners(before: Policy, after: Policy) -> Iterator[Delta]:
@@ -98,8 +147,11 @@ def _settings(before: Policy, after: Policy) -> Iterator[Delta]:
         looser = _STRICTNESS[new.identity.commits] < _STRICTNESS[old.identity.commits]
         message = f"people behind commits are known by {new.identity.commits!r}, not {old.identity.commits!r}"
         yield Delta(direction(looser), message, Origin(SETTINGS))
-    if set(old.identity.services) != set(new.identity.services):
-        yield Delta(CHANGES, "other committers count as the forge itself", Origin(SETTINGS))
+    services = [set(one.identity.services) for one in (old, new)]
+    for login in sorted(services[0] ^ services[1]):  # who counts so need not be permitted what they commit
+        verb = "now counts" if login in services[1] else "no longer counts"
+        words = f"{login} {verb} as the forge itself where it is the committer"
+        yield Delta(direction(login in services[1]), words, Origin(SETTINGS))
     for name in BUILT_IN:
         was, now = old.check(name), new.check(name)
         if was != now:
@@ -109,10 +161,27 @@ def _settings(before: Policy, after: Policy) -> Iterator[Delta]:
     if longest[0] != longest[1]:
         words = f"for at most {longest[1]} days" if longest[1] < inf else "for any time"
         yield Delta(direction(longest[1] > longest[0]), f"new exceptions may hold {words}", Origin(SETTINGS))
-    if old.cluster_scoped != new.cluster_scoped:
-        yield Delta(CHANGES, "other kinds count as being in no namespace", Origin(SETTINGS))
-    if repr(old.layout) != repr(new.layout):
-        yield Delta(CHANGES, "other places count as environments, inventories or renderings", Origin(SETTINGS))
+    for kind in sorted(old.cluster_scoped ^ new.cluster_scoped):
+        verb = "now counts" if kind in new.cluster_scoped else "no longer counts"
+        yield Delta(CHANGES, f"the kind {kind} {verb} as being in no namespace", Origin(SETTINGS))
+    yield from _layouts(old.layout, new.layout)
+
+
+def _layouts(old: Layout, new: Layout) -> Iterator[Delta]:
+    """What is looked at in another way; which rules then say something of it, nobody can tell beforehand."""
+    if old.isolated != new.isolated:
+        words = f"Kustomize and Helm {'only run' if new.isolated else 'run also'} {{}} a network namespace of their own"
+        yield Delta(direction(old.isolated), words.format("in" if new.isolated else "without"), Origin(SETTINGS))
+    for name, before, after in (
+        ("the directory of inventories", old.inventories, new.inventories),
+        ("the inventory that all share", old.base, new.base),
+        ("environments", dict(old.environments), dict(new.environments)),
+        ("files that are judged by their path alone", old.plain, new.plain),
+        ("directories to render", old.roots, new.roots),
+        ("values of charts", dict(old.values), dict(new.values)),
+    ):
+        if repr(before) != repr(after):
+            yield Delta(CHANGES, f"{name}: {before or 'none'} -> {after or 'none'}", Origin(SETTINGS))
 
 
 def _files(trees: tuple[Files, Files]) -> Iterator[Delta]:
@@ -185,22 +254,24 @@ def _kept(before: Policy, after: Policy) -> dict[str, set[str]]:
         was = old.get(rule.name)
         if was is not None and (same(was.raw.get("change"), rule.raw.get("change")) or selection(was, rule) == CHANGES):
             parts = ({one.part for one in restrictions(side)} for side in (was, rule))
-            # of what is denied and to whom, the names of who can change something tell
-            out[rule.name] = set.intersection(*parts) - {"deny", "only"}
+            out[rule.name] = set.intersection(*parts)
     return out
 
 
 def _limits(before: Policy, after: Policy, area: Area, kept: Mapping[str, set[str]]) -> Iterator[Delta]:
     """What is demanded in an area more often than it was, or less often."""
-    often: list[dict[tuple[str, str], tuple[int, str]]] = [{}, {}]
+    often: list[dict[tuple[str, str], tuple[int, Restriction]]] = [{}, {}]
     for side, policy in zip(often, (before, after)):
-        for rule, (part, text, *_), _condition, surely in ask(policy, area).limits:
-            if part in kept.get(rule, ()):
-                side[rule, part] = (2 if surely else 1, text)
+        for rule, restriction, _condition, surely in ask(policy, area).limits:
+            if restriction.part in kept.get(rule, ()):
+                side[rule, restriction.part] = (2 if surely else 1, restriction)
     for key in sorted(often[0].keys() | often[1].keys()):
-        (was, _), (now, _) = (side.get(key, (0, "")) for side in often)
-        text = (often[1].get(key) or often[0][key])[1]
-        if was != now:
+        was, now = (side[key][0] if key in side else 0 for side in often)
+        restriction = (often[1].get(key) or often[0][key])[1]
+        # where it is certain who may, names have told it, but not of those to whom alone something is denied
+        told = key[1] in ("deny", "only") and 2 in (was, now) and restriction.concerns is None
+        if was != now and not told:
             words = "newly" if now > was else "no longer"
             always = " always" if 1 in (was, now) else ""
-            yield Delta(direction(now < was), f"rule {key[0]!r} {words}{always} demands: {text}, for {area.text}")
+            message = f"rule {key[0]!r} {words}{always} demands: {restriction.text}, for {area.text}"
+            yield Delta(direction(now < was), message)

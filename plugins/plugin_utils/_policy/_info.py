@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -242,24 +242,15 @@ def _members(policy: Policy) -> dict[str, list[str]]:
 
     for role in policy.roles.values():
         note(f"role {role.name}", role.members)
-    note("owners", _atoms(policy.owners))
+    note("owners", policy.owners.atoms() if policy.owners is not None else ())
     for team, logins in policy.teams.items():
         note(f"team {team}", (f"user:{login}" for login in logins))
     note("people", (f"user:{login}" for login in policy.people))
     for rule in policy.rules:
-        approvals = (rule.approvals.source, rule.approvals.unless) if rule.approvals is not None else ()
-        denied = rule.deny.to if rule.deny is not None else None
-        for who in (rule.allowed, denied, *approvals, *(one.to for one in rule.exceptions)):
-            note(f"rule {rule.name}", _atoms(who))
+        for who in (*rule.favoured, *((rule.denied,) if rule.denied is not None else ())):
+            note(f"rule {rule.name}", who.atoms())
         note(f"rule {rule.name}", (one.approved_by for one in rule.exceptions))
     return {name: sorted(places) for name, places in sorted(found.items())}
-
-
-def _atoms(who: Who | None) -> Iterator[str]:
-    if who is not None and who.how == "one":
-        yield who.name
-    for one in who.of if who is not None else ():
-        yield from _atoms(one)
 
 
 def _strangers(policy: Policy, teams: Teams | None) -> dict[str, list[Value]]:

@@ -292,7 +292,8 @@ class _Run:
         self.findings += result.findings
         self.changes, self.permissions = result.changes, result.permissions
         self._valid(policy, repository, merge, found, permit.excuses)
-        if any(one.path.startswith(f"{POLICY}/") for one in differences):
+        owning = _owning_files(files)
+        if any(one.path.startswith(f"{POLICY}/") or one.path in owning for one in differences):
             self._policy(policy, merge, self.crowd)
 
     def _crowd(self, policy: Policy, commits: list[Commit], tree: Files, repository: Repository) -> Crowd:
@@ -355,6 +356,11 @@ class _Run:
             proposed = _load.load(merge.after)
         except RulesError as broken:
             self._problems(broken)
+            return
+        try:
+            _code_owners(proposed, merge.after)
+        except PolicyError as error:  # whoever merged it could have nothing judged any more
+            self._invalid("policy", Origin(POLICY), str(error), "Add the file, or change the rule that asks for it.")
             return
         self.findings += _exceptions.objections(policy, proposed, people, self.now)
         self.deltas = _deltas.compare(policy, proposed, (merge.before, merge.after))
@@ -494,6 +500,15 @@ def _code_owners(policy: Policy, tree: Files) -> Mapping[str, CodeOwners]:
     from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
 
     return _codeowners.of_rules(policy, tree)
+
+
+def _owning_files(files: Mapping[str, CodeOwners]) -> set[str]:
+    """The paths of the CODEOWNERS files that rules ask for, and of those that would be taken instead."""
+    if not files:
+        return set()
+    from ansible_collections.weft.platform.plugins.plugin_utils._policy import _codeowners
+
+    return {one.file for one in files.values()} | set(_codeowners.LOCATIONS if "" in files else ())
 
 
 def _skipped_lines(before: Mapping[str, CodeOwners], tree: Files) -> Iterator[Finding]:

@@ -683,6 +683,20 @@ def order(left: Value, right: Value) -> int | None:
     return None if mixed else _quantity_order(left, right)
 
 
+def sure_order(left: str, right: str) -> int | None:
+    """The order of two operands, where whatever compares with `left` compares with `right` in the same way; else None.
+
+    A number with a point compares with 3 and not with 3.5, one without with 1.36 and not with 1.36.2.
+    """
+    numbers, versions, quantities = (
+        [how(one) is not None for one in (left, right)] for how in (lambda one: _number(one, 0), _version, _quantity)
+    )
+    if (numbers[0] and not numbers[1]) or versions[0] != versions[1] or (quantities[0] and not quantities[1]):
+        return None
+    found = {how(left, right) for how in (_version_order, _quantity_order)} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
 def _sign(left: Any, right: Any) -> int:
     return int(left > right) - int(left < right)
 

@@ -27,7 +27,8 @@ FORGE, SIGNATURE, ADDRESS = "forge", "signature", "address"
 
 Asked = TypeVar("Asked")
 
-_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+#: Forges compare names without regard to case (of ASCII), and to nothing else.
+LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 def folded(login: str) -> str:
@@ -39,7 +40,7 @@ def folded(login: str) -> str:
     problem = login_problem(login)
     if problem:
         raise IdentityError(problem)
-    return login.translate(_LOWER)
+    return login.translate(LOWER)
 
 
 class Behind(NamedTuple):
@@ -71,7 +72,7 @@ class Members:
         self.teams = teams
         self._asked: dict[str, Collection[str] | None] = {}
         own = policy.teams.items()
-        self._own = {name.translate(_LOWER): {folded(login) for login in logins} for name, logins in own}
+        self._own = {name.translate(LOWER): {folded(login) for login in logins} for name, logins in own}
 
     def is_one(self, person: Person, who: Who) -> bool:
         """Whether a person is whom a rule means.
@@ -98,11 +99,11 @@ class Members:
         return _combined(lambda who, part: self._is_named(who, part, inner), person, role.members, True)
 
     def _in_team(self, person: Person, team: str) -> bool:
-        login, name = folded(person.login), team.translate(_LOWER)
+        login, name = folded(person.login), team.translate(LOWER)
         if name in self._own:
             return login in self._own[name]
         if person.teams is not None:
-            return name in {one.translate(_LOWER) for one in person.teams}
+            return name in {one.translate(LOWER) for one in person.teams}
         if self.teams is None:
             raise IdentityError(
                 f"whether {person.login} is in team {team} cannot be told; give the teams (--teams, or by the event)"

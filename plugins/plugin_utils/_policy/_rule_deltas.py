@@ -23,8 +23,8 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._match impor
     Glob,
     PathGlob,
     Patterns,
-    order,
     split_list,
+    sure_order,
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import WARN, Delta
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
@@ -182,16 +182,16 @@ def _follows(narrow: Value, wide: Value) -> bool:
     """Whether a value that is as one predicate says surely is as another says."""
     if same(narrow, wide):
         return True
-    if wide == "*":  # any plain value
-        return isinstance(narrow, str) and not narrow.startswith("!")
+    one, other = (_COMPARISON.fullmatch(text) if isinstance(text, str) else None for text in (narrow, wide))
+    if wide == "*":  # any plain value; where nothing is there to compare with, any value fits a comparison
+        return isinstance(narrow, str) and not narrow.startswith("!") and not (one and one[2] in ("old", "new"))
     if isinstance(wide, list) and not any(isinstance(one, str) and one.startswith("!") for one in wide):
         return all(
             any(same(one, other) for other in wide) for one in (narrow if isinstance(narrow, list) else [narrow])
         )
-    one, other = (_COMPARISON.fullmatch(text) if isinstance(text, str) else None for text in (narrow, wide))
     if one is None or other is None or one[1] != other[1] or {one[2], other[2]} & {"old", "new"}:
         return False
-    found = order(one[2], other[2])
+    found = sure_order(one[2], other[2])
     return found is not None and (found >= 0 if one[1].startswith(">") else found <= 0)
 
 
@@ -365,15 +365,14 @@ def _key_within(key: str, narrow: Value, wide: Value) -> bool:
         return well and all(inner in narrow and _key_within(inner, narrow[inner], wide[inner]) for inner in wide)
     if key in ("field", "type", "old", "new"):
         return False
-    if key == "group" and any(one.startswith("!") for one in split_list(wide, key)):
-        return False  # a host is in several groups
-    return _list_within(narrow, wide, PathGlob if key == "file" else Glob)
+    # a host is in several groups; a kind has a name with its group, and one without
+    return _list_within(narrow, wide, PathGlob if key == "file" else Glob, key in ("group", "kind"))
 
 
-def _list_within(narrow: Value, wide: Value, build: Callable[[str], PathGlob | Glob]) -> bool:
+def _list_within(narrow: Value, wide: Value, build: Callable[[str], PathGlob | Glob], by_several: bool) -> bool:
     items, others = split_list(narrow, "pattern"), split_list(wide, "pattern")
     positive = [one for one in items if not one.startswith("!")]
-    if positive and not any(_is_wild(one) for one in positive):
+    if positive and not by_several and not any(_is_wild(one) for one in positive):
         meant = Patterns(wide, "pattern", build)
         return all(meant.matches(one.removeprefix("/")) for one in positive)
     excluded = [one[1:] for one in items if one.startswith("!")]

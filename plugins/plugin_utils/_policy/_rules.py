@@ -9,7 +9,7 @@ and files never matters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import product
 from math import prod
@@ -133,6 +133,13 @@ class Who(NamedTuple):
         if self.how == "any" or not inner:
             return fewest(way for ways in inner for way in ways)
         return both(*inner)
+
+    def atoms(self) -> Iterator[str]:
+        """Each name in it, be it one of several that somebody must be."""
+        if self.how == "one":
+            yield self.name
+        for one in self.of:
+            yield from one.atoms()
 
     def names(self) -> tuple[str, ...]:
         """Everybody whom it means, as findings show them; who must be several things at once is one name."""
@@ -425,6 +432,18 @@ class Rule(NamedTuple):
     exceptions: tuple[Exempt, ...] = ()
     severity: str = "prohibit"
     existing: bool = False
+
+    @property
+    def denied(self) -> Who | None:
+        """To whom alone it denies the change, if to somebody."""
+        return self.deny.to if self.deny is not None else None
+
+    @property
+    def favoured(self) -> tuple[Who, ...]:
+        """Everybody whom it names so that more is permitted: who may, whose approval counts, who is spared."""
+        approvals = (self.approvals.source, self.approvals.unless) if self.approvals is not None else ()
+        found = (self.allowed, *approvals, *(one.to for one in self.exceptions))
+        return tuple(who for who in found if who is not None)
 
     @property
     def restricts(self) -> bool:

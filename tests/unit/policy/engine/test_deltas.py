@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.weft.platform.plugins.plugin_utils._policy import _deltas, _load
+from ansible_collections.weft.platform.plugins.plugin_utils._policy import _deltas, _load, _owner_deltas
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import Policy
 
 from tests.unit.policy.engine.test_understand import TreeOf
@@ -145,7 +145,34 @@ FIELD = "change: {field: v}"
         (
             f"{FIELD}, deny_unless: {{new: '>= old'}}",
             f"{FIELD}, deny_unless: {{new: '*'}}",
-            ["loosens: rule 'n': deny_unless: new >= old -> new *"],
+            # of an added mapping ">= old" says that there is nothing to compare it with, and "*" that it is no text
+            ["changes: rule 'n': deny_unless: new >= old -> new *"],
+        ),
+        (
+            f"{FIELD}, deny_unless: {{new: '>= 3'}}",
+            f"{FIELD}, deny_unless: {{new: '*'}}",
+            ["loosens: rule 'n': deny_unless: new >= 3 -> new *"],
+        ),
+        # 4.2 without quotes compares with 4 and not with 3.5, the number 3 with 1.37 and not with 1.36.2
+        (
+            f"{FIELD}, deny_unless: {{new: '>= 3.5'}}",
+            f"{FIELD}, deny_unless: {{new: '>= 4'}}",
+            ["changes: rule 'n': deny_unless: new >= 3.5 -> new >= 4"],
+        ),
+        (
+            f"{FIELD}, deny_unless: {{new: '>= 1.36.2'}}",
+            f"{FIELD}, deny_unless: {{new: '>= 1.37'}}",
+            ["changes: rule 'n': deny_unless: new >= 1.36.2 -> new >= 1.37"],
+        ),
+        (
+            f"{FIELD}, deny_unless: {{new: '>= 1.36'}}",
+            f"{FIELD}, deny_unless: {{new: '>= 1.36.2'}}",
+            ["tightens: rule 'n': deny_unless: new >= 1.36 -> new >= 1.36.2"],
+        ),
+        (
+            f"{FIELD}, deny_unless: {{new: '> 1.9'}}",  # as versions the other way round than as quantities
+            f"{FIELD}, deny_unless: {{new: '> 1.10'}}",
+            ["changes: rule 'n': deny_unless: new > 1.9 -> new > 1.10"],
         ),
         (
             f"{FIELD}, deny_unless: {{new: '>= 1.36'}}",
@@ -277,6 +304,12 @@ def test_what_a_part_of_a_rule_loosens(before: str, after: str, expected: list[s
         ("{field: v, new: 1}", "{field: v, new: 2}", "unknown"),
         ("{field: v, group: a}", "{field: v, group: 'a,!b'}", "narrower"),
         ("{field: v, group: '!b'}", "{field: v, group: a}", "unknown"),  # a host is in several groups
+        ("{field: v, group: '!b'}", "{field: v, group: '!b,!c'}", "narrower"),
+        # a kind has two names: with its group, and without
+        ("object: {kind: '!Deployment.apps'}", "object: {kind: Deployment}", "unknown"),
+        ("object: {kind: '!Deployment'}", "object: {kind: Deployment.apps}", "unknown"),
+        ("object: {kind: '!Deployment'}", "object: {kind: '!Deployment,!Pod'}", "narrower"),
+        ("object: {kind: 'Deployment,Pod'}", "object: {kind: Pod}", "narrower"),
         ("object: {kind: '*'}", "object: {kind: Pod, labels: {x: y}}", "narrower"),
         ("object: {labels: {x: '*'}}", "object: {labels: {x: y, z: w}}", "narrower"),
         ("object: {kind: Pod}", "object: {kind: Secret}", "unknown"),
@@ -311,6 +344,23 @@ def test_what_is_demanded_is_compared_area_by_area_where_selectors_do_not_tell()
     ]
 
 
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("deny: {reason: r, to: b}", "loosens: rule 'n' no longer demands: denied to role:b: r, for {}"),
+        ("deny: r", "loosens: anyone can newly change: {}"),
+        ("only: b", "loosens: anyone can newly change: {}"),
+    ],
+)
+def test_of_whom_a_denial_is_no_longer_is_told_where_selectors_do_not_tell(part: str, expected: str) -> None:
+    """Those to whom alone something is denied are not among the names of who can change it."""
+    before, after = (
+        policy(ALL.replace("allow: a", "allow: anyone"), f"{{name: n, change: {{{more}}}, {part}}}")
+        for more in ("action: [added, changed, removed]", "action: [added, changed, removed], field: 'data.*', old: b")
+    )
+    assert expected.format("action added or changed or removed") in said(before, after)
+
+
 def test_what_is_demanded_less_by_the_settings_is_said() -> None:
     rules = "rules:\n  - {name: n, change: {environment: prod}, approvals: {from: b}}\n"
     files = {"policy/roles.yml": ROLES, "policy/rules/x.yml": rules + "  - {name: p, change: {file: p/x}, allow: a}\n"}
@@ -319,6 +369,126 @@ def test_what_is_demanded_less_by_the_settings_is_said() -> None:
         for one in ("p/*", "q/*")
     )
     assert "loosens: rule 'n' no longer always demands: 1 approval by role:b, for file p/x" in said(before, after)
+
+
+def roles(members: str, deny: str = "") -> Policy:
+    files = {"policy/roles.yml": members, "policy/rules/x.yml": f"rules:\n  - {ALL}\n{deny}"}
+    return _load.load(TreeOf(files))
+
+
+def test_who_leaves_those_to_whom_something_is_denied_may_more() -> None:
+    both = "roles: {a: {members: ['user:x']}, held: {members: %s}, inner: {members: %s}}\nteams: {t: %s}\n"
+    full = both % ("['role:inner', 'team:T']", "['user:x']", "[y]")
+    deny = "  - {name: d, change: {file: '**'}, deny: {reason: r, to: held}}\n"
+    for gone, who in (
+        (both % ("['team:T']", "['user:x']", "[y]"), "role:inner is {} in role held"),
+        (both % ("['role:inner', 'team:T']", "[]", "[y]"), "user:x is {} in role inner"),
+        (both % ("['role:inner', 'team:T']", "['user:x']", "[]"), "y is {} in team t"),
+    ):
+        before, after = roles(full, deny), roles(gone, deny)
+        to = "to which something is denied"
+        assert said(before, after) == [f"loosens: {who.format('no longer')}, {to}"]
+        assert said(after, before) == [f"tightens: {who.format('now')}, {to}"]
+        # where nothing is denied to them, it is as with every role
+        assert said(roles(full), roles(gone)) == [f"tightens: {who.format('no longer')}"]
+    allow = deny + "  - {name: e, change: {file: x}, allow: held}\n"
+    assert said(roles(full, allow), roles(both % ("['team:T']", "['user:x']", "[y]"), allow)) == [
+        "loosens: role:inner is no longer in role held, to which something is denied",
+        "tightens: role:inner is no longer in role held",
+    ]
+
+
+def test_a_team_that_the_policy_takes_from_the_forge_is_said() -> None:
+    """Who is in it by the forge's word is known to nobody here: they may be in it no longer, or newly."""
+    forge = "roles: {a: {members: ['team:t']}}\n"
+    own = forge + "teams: {t: [x]}\n"
+    assert said(roles(forge), roles(own)) == [
+        "loosens: x is now in team t",
+        "changes: who is in team t is for the policy to say now, not for the forge",
+    ]
+    assert said(roles(own), roles(forge)) == [
+        "changes: who is in team t is for the forge to say now, not for the policy",
+        "tightens: x is no longer in team t",
+    ]
+    assert said(roles(own), roles(forge + "teams: {T: [x]}\n")) == []  # case tells nothing
+
+
+def owned(how: str, owners: str, place: str = "CODEOWNERS", change: str = "") -> tuple[Policy, TreeOf]:
+    rule = f"{{name: o, {change}codeowners: {how}}}"
+    files = {place: owners, "a/x": "1", "a/y": "1", "b/z": "1", **{f"c/{n}": "1" for n in range(5)}}
+    tree = TreeOf({**files, "policy/roles.yml": ROLES, "policy/rules/x.yml": f"rules:\n  - {ALL}\n  - {rule}\n"})
+    return _load.load(tree), tree
+
+
+def test_whose_files_are_newly_by_codeowners_is_said() -> None:
+    old, new = "/a/ @x @y\n/b/ @x\n", "/a/ @x @org/t\n/c/ @y\n"
+
+    def told(how: str, before: str, after: str, *, places: tuple[str, str] = ("CODEOWNERS",) * 2) -> list[str]:
+        (one, tree), (other, there) = owned(how, before, places[0]), owned(how, after, places[1])
+        return [f"{one.direction}: {one.message}" for one in _deltas.compare(one, other, (tree, there))]
+
+    another = "changes: CODEOWNERS says otherwise whose files are, those to come too"
+    assert told("change", old, new) == [
+        "loosens: team:org/t can newly change as a code owner: a/x, a/y",
+        "loosens: user:y can newly change as a code owner: c/0, c/1, c/2 and 2 more",
+        another,
+        "tightens: user:x can no longer change as a code owner: b/z",
+        "tightens: user:y can no longer change as a code owner: a/x, a/y",
+    ]
+    assert told("approve", old, new) == [
+        "loosens: approval by code owners is no longer wanted: b/z",
+        "loosens: team:org/t newly counts as a code owner who approves: a/x, a/y",
+        another,
+        "tightens: approval by code owners is newly wanted, by user:y: c/0, c/1, c/2 and 2 more",
+        "tightens: user:y no longer counts as a code owner who approves: a/x, a/y",
+    ]
+    assert told("change", old, "# in other words\n\n" + old) == []
+    # another file is taken
+    moved = told("change", "* @x\n", "* @y\n", places=("CODEOWNERS", ".github/CODEOWNERS"))
+    assert "loosens: user:y can newly change as a code owner: .github/CODEOWNERS, CODEOWNERS, a/x and 9 more" in moved
+
+
+def test_whose_files_are_is_said_only_of_what_rules_are_about() -> None:
+    for change, told in (("change: {file: 'b/**'}, ", False), ("change: {environment: prod}, ", True), ("", True)):
+        sides = [owned("change", text, change=change) for text in ("/a/ @x\n", "/a/ @x @y\n")]
+        found = _deltas.compare(sides[0][0], sides[1][0], (sides[0][1], sides[1][1]))
+        assert any(one.direction == "loosens" for one in found) is told
+
+
+def test_a_codeowners_file_too_long_to_compare_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_owner_deltas, "_MOST", 1)
+    sides = [owned("change", text) for text in ("/a/ @x\n", "/a/ @x @y\n")]
+    found = [one.message for one in _deltas.compare(sides[0][0], sides[1][0], (sides[0][1], sides[1][1]))]
+    assert "CODEOWNERS is too long to be compared for each file; whose they newly are is not said" in found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("identity: {services: []}", "", "loosens: web-flow now counts as the forge itself where it is the committer"),
+        (
+            "render: {network_namespace: required}",
+            "",
+            "loosens: Kustomize and Helm run also without a network namespace of their own",
+        ),
+        (
+            "",
+            "render: {network_namespace: required}",
+            "tightens: Kustomize and Helm only run in a network namespace of their own",
+        ),
+        ("", "plain: ['a/**', b]", "changes: files that are judged by their path alone: none -> a/**,b"),
+        ("", "environments: {prod: 'a/**'}", "changes: environments: none -> {'prod': a/**}"),
+        ("inventories: {directory: x}", "", "changes: the directory of inventories: x -> inventories"),
+        ("inventories: {base: x}", "", "changes: the inventory that all share: x -> base"),
+        ("", "render: {roots: [a]}", "changes: directories to render: none -> ('a',)"),
+        ("", "cluster_scoped: [Widget.x]", "changes: the kind Widget.x now counts as being in no namespace"),
+    ],
+)
+def test_what_settings_do_is_said_one_by_one(before: str, after: str, expected: str) -> None:
+    sides = (
+        _load.load(TreeOf({"policy/roles.yml": ROLES, "policy/settings.yml": one or "{}"})) for one in (before, after)
+    )
+    assert said(*sides) == [expected]
 
 
 def test_more_than_can_be_compared_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -513,13 +513,41 @@ class TestRules:
             assert bench.rules(more, **files).ask({"README.md": "x"}, login).permitted
         assert not bench.rules(more, **files).ask({"README.md": "x"}, "eve").permitted
 
+    def test_a_change_of_codeowners_says_whose_files_are_newly(self, bench: Bench) -> None:
+        """It says who may what, as the policy does, wherever it lies."""
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n  - {name: owners, codeowners: approve}\n"
+        own = bench.rules(rules, CODEOWNERS="/docs/ @olga\n", **{"docs/x": "x"})
+        for file in ("CODEOWNERS", ".github/CODEOWNERS"):
+            verdict = own.ask({file: "/docs/ @eve\n"}, "mona")
+            assert verdict.permitted
+            assert ("loosens", "user:eve newly counts as a code owner who approves: docs/x") in {
+                one[:2] for one in verdict.deltas
+            }
+            assert any("user:eve newly counts" in finding.message for finding in verdict.findings)
+        assert not own.ask({"README.md": "x"}, "mona").deltas
+        # where no rule asks for it, it is a file as others are
+        other = bench.rules("  - {name: a, change: {file: '**'}, allow: anyone}\n", CODEOWNERS="/docs/ @olga\n")
+        assert not other.ask({"CODEOWNERS": "/docs/ @eve\n"}, "mona").deltas
+
+    def test_no_rule_is_left_without_the_codeowners_that_it_asks_for(self, bench: Bench) -> None:
+        """After that nothing could be judged, not even what mends it."""
+        allow, asking = "  - {name: a, change: {file: '**'}, allow: anyone}\n", "  - {name: o, codeowners: approve}\n"
+        missing = "a rule asks for CODEOWNERS, and there is no such file"
+        for start, files, change in (
+            (allow + asking, {"CODEOWNERS": "/docs/ @olga\n"}, {"CODEOWNERS": None}),
+            (allow, {}, {"policy/rules/more.yml": f"rules:\n{asking}"}),
+        ):
+            verdict = bench.rules(start, **files).ask(change, "mona")
+            assert [one.message for one in verdict.findings if one.prohibits and missing in one.message]
+            assert not verdict.permitted
+
     def test_lines_of_codeowners_that_do_not_count_are_said(self, bench: Bench) -> None:
         rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n  - {name: owners, codeowners: approve}\n"
         own = bench.rules(rules, CODEOWNERS="* @olga\n!docs @otto\n[a] @otto\n")
 
         def said(change: Mapping[str, Any]) -> list[tuple[str, bool]]:
             verdict = own.ask(change, "mona", ("olga",))
-            assert verdict.permitted, why(verdict)
+            assert verdict.permitted is (None not in change.values()), why(verdict)  # a rule asks for the file
             found = [one for one in verdict.findings if one.rule == "codeowners"]
             assert all(one.severity == "warn" and one.remedy for one in found)
             return [(f"{one.origin} {one.message[:5]}", one.new) for one in found]
