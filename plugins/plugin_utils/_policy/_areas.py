@@ -141,9 +141,8 @@ class Answer(NamedTuple):
             return frozenset()
         granted = fewest(way for grant in self.grants for way in grant.ways())
         allowed = both(granted, *(one.ways() for one in self.only))
-        for one in self.denies:
-            allowed = self.policy.spared(allowed, one.to) if one.to is not None else allowed
-        return allowed
+        denied = frozenset(way for one in self.denies if one.to is not None for way in one.to.ways())
+        return frozenset(beyond(allowed, denied, self.policy.widened) if denied else allowed)
 
     def others(self) -> list[Grant]:
         """Of what perhaps is allowed, that by which others may than those who may whatever the change."""

@@ -219,8 +219,8 @@ def _matrix(before: Policy, after: Policy) -> Iterator[Delta]:
         no_longer: dict[str, list[str]] = {}
         for action in actions:
             old, new = (ask(one, area, actions=[action] if action else ()).ways() for one in (before, after))
-            for names, some, others in ((newly, new, old), (no_longer, old, new)):
-                for name in named(beyond(some, others)):
+            for names, some, others, policy in ((newly, new, old, before), (no_longer, old, new, after)):
+                for name in named(beyond(some, others, policy.widened)):
                     names.setdefault(name, []).append(action)
         for how, verb, names in ((LOOSENS, "newly", newly), (TIGHTENS, "no longer", no_longer)):
             for name, when in names.items():

@@ -38,6 +38,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules impor
     Selector,
     View,
     Who,
+    beyond,
     both,
     concerned,
     fewest,
@@ -396,7 +397,7 @@ class Permit:
             )
             for possible in candidates
         ]
-        return named(self.policy.spared(both(*granted), denied))
+        return named(beyond(both(*granted), denied.ways(), self.policy.widened))
 
     # -- exceptions ---------------------------------------------------------------------------------------------
 

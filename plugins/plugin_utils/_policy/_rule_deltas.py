@@ -28,6 +28,7 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._match impor
 )
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._model import WARN, Delta
 from ansible_collections.weft.platform.plugins.plugin_utils._policy._rules import (
+    ANYONE,
     REQUIRE_WHERE,
     Exempt,
     Require,
@@ -148,20 +149,23 @@ def _came_or_went(old: Rule, new: Rule) -> Iterator[Delta]:
         yield Delta(direction(not came), f"rule {new.name!r} {words}", new.origin)
 
 
-def _deny(old: Rule, new: Rule) -> Iterator[Delta]:
-    before, after = old.deny, new.deny
+def _deny(was: Rule, rule: Rule) -> Iterator[Delta]:
+    before, after = was.deny, rule.deny
     if before is None or after is None or before == after:
         return
-    name = f"rule {new.name!r}"
+    name = f"rule {rule.name!r}"
     if before.reason != after.reason:
-        yield Delta(CHANGES, f"{name}: reason: {before.reason} -> {after.reason}", new.origin)
+        yield Delta(CHANGES, f"{name}: reason: {before.reason} -> {after.reason}", rule.origin)
     if before.to != after.to:
-        looser, stricter = before.to is None, after.to is None
-        if before.to is not None and after.to is not None:
-            looser = bool(beyond(before.to.ways(), after.to.ways()))
-            stricter = bool(beyond(after.to.ways(), before.to.ways()))
-        arrow = f"{before.to or 'everybody'} -> {after.to or 'everybody'}"
-        yield Delta(direction(looser, stricter), f"{name}: denied to: {arrow}", new.origin)
+        everybody = Who("one", ANYONE)
+        old, new = ((one.to or everybody).ways() for one in (before, after))
+        arrow = f"{name}: denied to: {before.to or 'everybody'} -> {after.to or 'everybody'}"
+        gone, come = named(beyond(old, new)), named(beyond(new, old))
+        if gone and come:  # each is certain
+            yield Delta(LOOSENS, f"{arrow}; no longer to {' or '.join(gone)}", rule.origin)
+            yield Delta(TIGHTENS, f"{arrow}; now to {' or '.join(come)}", rule.origin)
+        else:
+            yield Delta(direction(bool(gone), bool(come)), arrow, rule.origin)
 
 
 def _deny_unless(old: Rule, new: Rule) -> Iterator[Delta]:

@@ -61,11 +61,20 @@ def both(*several: Ways) -> Ways:
     return fewest(frozenset().union(*chosen) for chosen in product(*several))
 
 
-def beyond(ways: Ways, others: Ways) -> list[frozenset[str]]:
-    """Those of the ways that somebody may have who has none of the others, in order."""
+def beyond(
+    ways: Ways, others: Ways, widened: Callable[[frozenset[str]], frozenset[str]] = frozenset
+) -> list[frozenset[str]]:
+    """Those of the ways that somebody may have who has none of the others, in order.
+
+    Args:
+        ways: the ways.
+        others: the others.
+        widened: gives all that somebody is who has a way, where more is known of that.
+    """
     if _EVERYBODY in others:
         return []
-    return sorted((way for way in ways if not any(other <= way for other in others)), key=sorted)
+    wide = {way: widened(way) for way in ways}
+    return sorted((way for way in ways if not any(other <= wide[way] for other in others)), key=sorted)
 
 
 def named(ways: Iterable[frozenset[str]]) -> tuple[str, ...]:
@@ -511,11 +520,14 @@ class Policy(NamedTuple):
     digest: str
     files: tuple[str, ...]
 
-    def spared(self, ways: Ways, denied: Who) -> Ways:
-        """The ways that do not make somebody whom `denied` means, by the roles and teams that are in others."""
-        known = {f"role:{role.name}": role.members for role in self.roles.values()}
-        known |= {f"team:{team}": tuple(f"user:{login}" for login in logins) for team, logins in self.teams.items()}
-        return frozenset(way for way in ways if not any(one <= _all_of(way, known) for one in denied.ways()))
+    def widened(self, way: frozenset[str]) -> frozenset[str]:
+        """A way to be somebody, with everybody and the roles and the policy's own teams in which they then are."""
+        found = way | _EVERYBODY
+        names: dict[str, Sequence[str]] = {f"role:{role.name}": role.members for role in self.roles.values()}
+        names |= {f"team:{team}": [f"user:{login}" for login in logins] for team, logins in self.teams.items()}
+        while more := {name for name in names.keys() - found if not found.isdisjoint(names[name])}:
+            found |= more
+        return found
 
     @property
     def by_host(self) -> bool:
@@ -531,15 +543,6 @@ class Policy(NamedTuple):
 def way_out(rule: Rule) -> str:
     """What would lift what a rule says."""
     return f"an exception of rule {rule.name!r}, in a change of the policy, would permit it."
-
-
-def _all_of(way: frozenset[str], known: Mapping[str, Sequence[str]]) -> frozenset[str]:
-    """All that somebody is who is everything of a way, by who the members of everything are."""
-    found, before = way | _EVERYBODY, frozenset[str]()
-    while found != before:
-        before = found
-        found |= {name for name, members in known.items() if not found.isdisjoint(members)}
-    return found
 
 
 #: Gives the smallest differences in a Change.

@@ -235,7 +235,16 @@ FIELD = "change: {field: v}"
         (
             f"{FILE}, deny: {{reason: r, to: a}}",
             f"{FILE}, deny: {{reason: s, to: b}}",
-            ["changes: rule 'n': denied to: role:a -> role:b", "changes: rule 'n': reason: r -> s"],
+            [
+                "loosens: rule 'n': denied to: role:a -> role:b; no longer to role:a",
+                "changes: rule 'n': reason: r -> s",
+                "tightens: rule 'n': denied to: role:a -> role:b; now to role:b",
+            ],
+        ),
+        (
+            f"{FILE}, deny: {{reason: r, to: anyone}}",
+            f"{FILE}, deny: r",
+            ["changes: rule 'n': denied to: anyone -> everybody"],
         ),
         # approvals
         (
@@ -396,6 +405,26 @@ def test_who_leaves_those_to_whom_something_is_denied_may_more() -> None:
         "loosens: role:inner is no longer in role held, to which something is denied",
         "tightens: role:inner is no longer in role held",
     ]
+
+
+def test_who_can_newly_change_what_goes_by_the_roles_that_somebody_has_by_another() -> None:
+    """Whoever is in a role by another could change it before, and is denied what is denied to that role."""
+    members = (
+        "roles: {a: {members: []}, d: {members: ['role:b']}, b: {members: ['user:y', 'team:t']}, "
+        "everybody: {members: [anyone]}}\n"
+    )
+
+    def names(before: str, after: str, deny: str = "") -> list[str]:
+        rules = [f"  - {{name: z, change: {{file: 'z/**'}}, allow: {one}}}\n{deny}" for one in (before, after)]
+        return [one for one in said(*(roles(members, rule) for rule in rules)) if " can " in one]
+
+    for more in ("role:b", "user:y", "team:t"):
+        assert names("[d]", f"[d, '{more}']") == []
+    assert names("[b]", "[b, d]") == ["loosens: role:d can newly change: file z/**"]
+    assert names("everybody", "[everybody, anyone, b]") == []
+    for to in ("d", "everybody", "anyone"):
+        deny = f"  - {{name: n, change: {{file: z/w}}, deny: {{reason: r, to: {to}}}}}\n"
+        assert names("a", "[a, 'user:y']", deny) == ["loosens: user:y can newly change: file z/**"]
 
 
 def test_a_team_that_the_policy_takes_from_the_forge_is_said() -> None:

@@ -45,6 +45,15 @@ EVERYTHING = "  - {name: everything, change: {file: '**'}, allow: [ops, devs]}\n
             {"path": "x/y"},
             ["role:devs", "role:ops"],
         ),
+        # whoever is in a role, and everybody, is denied what is denied to it
+        (
+            "  - {name: a, change: {file: 'x/**'}, deny: {reason: r, to: devs}}\n"
+            "  - {name: b, change: {file: 'x/**'}, allow: ['user:eve', 'user:olga']}\n",
+            {"path": "x/y"},
+            ["role:ops", "user:olga"],
+        ),
+        ("  - {name: a, change: {file: 'x/**'}, deny: {reason: r, to: anyone}}\n", {"path": "x/y"}, []),
+        ("  - {name: a, change: {file: 'x/**'}, deny: {reason: r, to: all}}\n", {"path": "x/y"}, []),
         # only takes away what others allow
         ("  - {name: a, change: {file: 'x/**'}, only: ops}\n", {"path": "x/y"}, ["role:ops"]),
         ("  - {name: a, change: {file: 'x/**'}, only: 'user:eve'}\n", {"path": "x/y"}, ["user:eve"]),
