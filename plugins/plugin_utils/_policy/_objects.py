@@ -187,7 +187,13 @@ def _objects_in(
     items = value.get("items", ()) if isinstance(value, dict) else ()
     if items is None or isinstance(items, list):
         # Whatever has a list of items is a list to kubectl; its kind tells that of items which do not say their own.
-        inner = str(value.get("kind", "")).removesuffix("List")
+        own = str(value.get("kind") or "")
+        if own and value.get("apiVersion") and not own.endswith("List"):
+            place = document.key_position((*at, "items")).origin
+            raise _yaml.YamlError(
+                document.file, place.line or 1, 1, f"items make this {own} a list to kubectl, and not to Kustomize"
+            )
+        inner = own.removesuffix("List")
         for index, item in enumerate(items or ()):
             yield from _objects_in(
                 document, item, (*at, "items", index), scope, inner, str(value.get("apiVersion", ""))

@@ -247,8 +247,20 @@ class TestReadersDisagree:
         with pytest.raises(YamlError):
             parse(dashboard % rb'"\u0061piVersion": "v1",', "a.json", "")
 
-    def test_an_object_with_items_that_are_null_is_a_list_of_nothing(self) -> None:
-        assert parse((deployment() + "items:\n").encode(), "a.yaml", "")[:2] == ((), True)
+    def test_an_empty_list_is_no_object(self) -> None:
+        for items in ("null", "[]"):
+            text = f"apiVersion: v1\nkind: List\nitems: {items}\n"
+            assert parse(text.encode(), "a.yaml", "")[:2] == ((), True)
+
+    @pytest.mark.parametrize("items", ["null", "[]", "[{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}]"])
+    def test_an_object_with_items_is_a_list_to_some_only(self, repo: Any, items: str) -> None:
+        """Flux applies the object itself, as Kustomize reads it; kubectl its items."""
+        found = understood(repo, {}, {"a.yaml": f"{deployment()}items: {items}\n"})
+        (finding,) = found.findings
+        assert (finding.rule, finding.severity, finding.new) == ("yaml", "prohibit", True)
+        assert str(finding.origin) == "a.yaml:13" and "Kustomize" in finding.message
+        assert [effect.opaque for effect in found.effects] == [True]
+        assert not understood(repo, {}, {"a.yaml": f"items: {items}\nkind: Deployment\n"}).findings
 
     @pytest.mark.parametrize("line", ["  paused: off\n", "  paused: true\n  <<: {paused: false}\n", "  on: 1\n"])
     def test_what_is_disputed_prohibits_also_where_it_was_there(self, repo: Any, line: str) -> None:
