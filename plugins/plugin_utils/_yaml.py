@@ -777,7 +777,7 @@ class _Unusual(Exception):
 
 @lru_cache(maxsize=8192)
 def _k8s_short(text: str) -> Any:
-    """A short plain scalar, or `_MERGE` for any that is unusual; the words of manifests come again and again."""
+    """A plain scalar, or `_MERGE` for any that is unusual; kept, as the words of manifests come again and again."""
     value = _k8s_scalar(text, None, True)[0]
     return _MERGE if _is_disputed(text, None, True, value) else value
 
@@ -844,7 +844,7 @@ def _plain_scalar(event: Any) -> Any:
         if text == "<<":
             raise _Unusual
         return text
-    value = _k8s_short(text) if len(text) <= _SHORT_TEXT else _k8s_scalar(text, None, True)[0]
+    value = (_k8s_short if len(text) <= _SHORT_TEXT else _k8s_short.__wrapped__)(text)
     if value is _MERGE:
         raise _Unusual
     return value
