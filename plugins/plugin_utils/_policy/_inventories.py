@@ -55,12 +55,9 @@ _EXACT = re.compile(r"v?([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}(?:[-+].*)?)")
 #: Extensions of files of variables, in Ansible's order (DataLoader.find_vars_files).
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 
-#: What Ansible does not read as an inventory in a directory of one (its INVENTORY_IGNORE_EXTS by default), and ours.
-_NOT_READ = (
-    *(".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry"),
-    LOCK,
-)
-_VARIABLES = frozenset(["group_vars", "host_vars", "vars_plugins"])
+#: What Ansible does not read as an inventory in a directory of one (its INVENTORY_IGNORE_EXTS by default).
+_NOT_READ = (".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry")
+_NO_INVENTORIES = frozenset(["group_vars", "host_vars", "vars_plugins", LOCK])
 
 #: What a group has.
 _SECTIONS = ("hosts", "vars", "children")
@@ -687,7 +684,7 @@ def _is_nothing(value: Any) -> bool:
 
 def _is_name(name: Any) -> bool:
     """Whether Ansible takes it for a name, and finds its variables in files of that name."""
-    if not name or not isinstance(name, str) or name in (".", ".."):
+    if not name or not isinstance(name, str) or isinstance(name, _yaml.Timestamp) or name in (".", ".."):
         return False
     return name.startswith("/") or "/" not in name  # it looks for no files of a path from the root
 
@@ -695,7 +692,7 @@ def _is_name(name: Any) -> bool:
 def may_be_inventory(path: str) -> bool:
     """Whether Ansible may take a path in a directory of inventories for one."""
     parts = path.split("/")
-    return not any(part.startswith(".") or part.endswith(_NOT_READ) or part in _VARIABLES for part in parts)
+    return not any(part.startswith(".") or part.endswith(_NOT_READ) or part in _NO_INVENTORIES for part in parts)
 
 
 def form(value: Any) -> str:
@@ -703,7 +700,7 @@ def form(value: Any) -> str:
     if isinstance(value, _yaml.Tagged):
         return f"{value.tag} {form(value.value)}"
     if isinstance(value, dict):
-        return f"{{{', '.join(sorted(f'{key!r}: {form(inner)}' for key, inner in value.items()))}}}"
+        return f"{{{', '.join(sorted(f'{form(key)}: {form(inner)}' for key, inner in value.items()))}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(form, value))}]"
     return f"!!timestamp {value}" if isinstance(value, _yaml.Timestamp) else repr(value)

@@ -421,6 +421,7 @@ def test_hosts_in_no_other_group_are_ungrouped(repo: Any) -> None:
     [
         {f"{PROD}/zz.yml": "aaa: {hosts: {w1: }}\n"},
         {f"{PROD}/zz.ini": "[aaa]\nw1\n"},
+        {f"{PROD}/block.yml": "aaa: {hosts: {w1: }}\n"},
         {f"{PROD}/more/hosts": "[aaa]\nw1\n"},
         {f"{PROD}/hosts.yaml": "aaa: {hosts: {w1: }}\n"},
         {f"{PROD}/program": ("100755", "#!/bin/sh\necho '{}'\n")},
@@ -464,6 +465,7 @@ def test_what_ansible_passes_over_leaves_all_hosts_known(repo: Any, path: str) -
         ("v: aGk=", "v: !!binary aGk="),
         ("v: {a: , b: }", "v: !!set {a: , b: }"),
         ("v: 2020-01-01", "v: '2020-01-01'"),
+        ("v: {2020-01-01: a}", "v: {'2020-01-01': a}"),
         ("v: 1", "v: 1.0"),
         ("v: '!vault abc'", "v: !vault abc"),
         ('{"v": "1e3"}', '{"v": 1e3}'),
@@ -531,6 +533,7 @@ def test_nothing_is_said_twice_across_a_sealed_file(repo: Any) -> None:
         ("a/b: {hosts: {q: }}\n", "no name of a group"),
         ("'': {hosts: {q: }}\n", "no name of a group"),
         ("a: {hosts: {1: }}\n", "no name of a host"),
+        ("a: {hosts: {2020-01-01: }}\n", "no name of a host"),
         ("a: {hosts: {../group_vars/workers: }}\n", "no name of a host"),
         ("a: {hosts: {'..': }}\n", "no name of a host"),
         ("a: {hosts: {a: {v: 1}}}\n", "a group and a host"),
