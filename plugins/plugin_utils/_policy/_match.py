@@ -312,27 +312,35 @@ class Field:
         """Whether it names an element of a list by its place."""
         return any(isinstance(token, _Index) for token in self.steps)
 
-    def differing(self, before: Value, after: Value) -> Iterator[tuple[Path, Value, Value]]:
-        """Every value that is the field and not the same on both sides; what is named by its place is held by that."""
-        yield from self._differing({(0, YES)}, before, after, ())
+    def differing(
+        self,
+        before: Value,
+        after: Value,
+        path: Path = (),
+        states: Iterable[tuple[int, int]] = ((0, YES),),
+        known: Path | None = None,
+    ) -> Iterator[tuple[Path, Path, Value, Value]]:
+        """Every value that is the field by its place in a list of elements with names, and not the same on both sides.
 
-    def _differing(
-        self, states: set[tuple[int, int]], before: Value, after: Value, path: Path
-    ) -> Iterator[tuple[Path, Value, Value]]:
+        Before each stands the path of that list, which is `known` inside one.
+        """
+        states = self._closed(states)
         if not states or same(before, after):
             return
-        states = self._closed(states)
-        if any(at == len(self.steps) for at, _sure in states):
-            yield path, before, after
-        placed = {(at, sure) for at, sure in states if at < len(self.steps) and isinstance(self.steps[at], _Index)}
+        if known is not None and any(at == len(self.steps) for at, _sure in states):
+            yield known, path, before, after
+        placed: set[tuple[int, int]] = set()
+        if any(element_key(side) is not None for side in (before, after)):
+            placed = {(at, sure) for at, sure in states if at < len(self.steps) and isinstance(self.steps[at], _Index)}
         for step, old, new in _pairs(before, after):
             moved = {one for at, sure in states - placed for one in self._moves(at, sure, step)}
-            yield from self._differing(moved, old, new, (*path, step))
-        for at, sure in placed if isinstance(before, list) or isinstance(after, list) else ():
+            yield from self.differing(old, new, (*path, step), moved, known)
+        for at, sure in placed:
             step = self.steps[at].place
-            yield from self._differing({(at + 1, sure)}, lookup(before, (step,)), lookup(after, (step,)), (*path, step))
+            old, new = lookup(before, (step,)), lookup(after, (step,))
+            yield from self.differing(old, new, (*path, step), {(at + 1, sure)}, path if known is None else known)
 
-    def _closed(self, states: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    def _closed(self, states: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
         out = set(states)
         for at, sure in states:
             while at < len(self.steps) and self.steps[at] is _DEEP:
@@ -424,6 +432,9 @@ class Fields(Patterns):
 
     def __init__(self, value: Value) -> None:
         super().__init__(value, "field", Field)
+        self._placed = [one for one in self.positive if one.by_place]
+        self._sides: tuple[Path, Value, Value] = ((), ABSENT, ABSENT)
+        self._differing: dict[Path, list[tuple[Path, Value, Value]]] = {}  # of these sides, by the lists' paths
 
     def nodes(self, path: Path) -> list[tuple[int, int]]:
         """The fields that are named and that `path` is in: how surely, and the length of the path of each.
@@ -436,16 +447,21 @@ class Fields(Patterns):
         found = [node for one in self.positive for node in one.nodes(path)] if self.positive else [(YES, len(path))]
         return [(min(sure, YES - excluded), length) for sure, length in dict.fromkeys(found)]
 
-    def by_place(self, path: Path, before: Value, after: Value) -> Iterator[tuple[Path, Value, Value]]:
+    def by_place(self, path: Path, root: Path, before: Value, after: Value) -> Iterator[tuple[Path, Value, Value]]:
         """The fields named by their place in a list that are not the same, where a difference at `path` may be why.
 
         A difference knows elements by their names where they have any: which are elsewhere by it, it does not say.
+        `before` and `after` are at `root`; they are asked about for many paths, and compared once.
         """
-        for one in self.positive:
-            for field, old, new in one.differing(before, after) if one.by_place else ():
-                known = next(at for at, step in enumerate(field) if isinstance(step, int))
-                if path[:known] == field[:known]:
-                    yield field, old, new
+        if not self._placed:
+            return
+        if self._sides[0] != root or self._sides[1] is not before or self._sides[2] is not after:
+            self._sides, self._differing = (root, before, after), {}
+            old, new = (dict.fromkeys(root, side) or side for side in (before, after))
+            for known, *one in (found for field in self._placed for found in field.differing(old, new)):
+                self._differing.setdefault(known, []).append(tuple(one))
+        for length in range(len(path) + 1):
+            yield from self._differing.get(path[:length], ())
 
 
 class Leaf(NamedTuple):
@@ -482,13 +498,14 @@ def leaves(before: Value, after: Value, path: Path = ()) -> list[Leaf]:
 
 def steps(path: Path, before: Value, after: Value) -> Path:
     """The path of a Change of these, in which steps to elements of lists are told from keys of mappings."""
-    out: list[Step] = []
-    for step in path:
-        found = step
-        if isinstance(step, str) and (isinstance(before, list) or isinstance(after, list)):
-            found = Element(step)
-        out.append(found)
-        before, after = lookup(before, (step,)), lookup(after, (step,))
+    out = list(path)
+    asked = [at for at, step in enumerate(path) if isinstance(step, str) and step.startswith("[")]
+    here = 0
+    for at in asked:  # others are no elements; to look for one costs as much as its list is long
+        before, after = lookup(before, path[here:at]), lookup(after, path[here:at])
+        here = at
+        if isinstance(before, list) or isinstance(after, list):
+            out[at] = Element(path[at])
     return tuple(out)
 
 

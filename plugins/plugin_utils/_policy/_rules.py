@@ -319,7 +319,14 @@ class Selector(NamedTuple):
 
     def leaf(self, effect: Effect, leaf: Leaf) -> int:
         """Whether a smallest difference is meant (for a view that is); see `nodes`."""
-        return max((node.sure for node in self.nodes(effect, leaf)), default=NO)
+        if self.field is None or effect.type == PATH or self.action or self.old or self.new:
+            return max((node.sure for node in self.nodes(effect, leaf)), default=NO)
+        sure = max((sure for sure, _length in self.field.nodes(leaf.path)), default=NO)  # whatever the values are
+        return sure or (MAYBE if any(True for _one in self._by_place(effect, leaf)) else NO)
+
+    def _by_place(self, effect: Effect, leaf: Leaf) -> Iterator[tuple[Path, Value, Value]]:
+        assert self.field is not None  # the callers have looked
+        return self.field.by_place(leaf.path, effect.root, effect.before, effect.after)
 
     def nodes(self, effect: Effect, leaf: Leaf) -> list[Node]:
         """The fields around a smallest difference that the selector means; () is all of the subject."""
@@ -335,8 +342,7 @@ class Selector(NamedTuple):
                 inside = path[len(effect.root) :]
                 old, new = lookup(effect.before, inside), lookup(effect.after, inside)
             found.append(Node(sure, path, old, new))
-        sides = (dict.fromkeys(effect.root, side) or side for side in (effect.before, effect.after))
-        found += [Node(MAYBE, *one) for one in self.field.by_place(leaf.path, *sides)]
+        found += [Node(MAYBE, *one) for one in self._by_place(effect, leaf)]
         return [one for one in (self._fits(node) for node in found) if one.sure]
 
     def _fits(self, node: Node) -> Node:

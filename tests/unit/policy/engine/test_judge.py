@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -621,6 +622,18 @@ class TestRules:
         rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
         there = bench.rules(rules + f"  - {{name: b, change: {{{where}}}, deny: nope}}\n", **pods("web,side"))
         assert ("b" in dict(why(there.ask(pods(containers), "mona")))) is denied
+
+    @pytest.mark.parametrize("field", ["spec.l[1].v", "**[1]", "**"])
+    def test_long_lists_cost_as_much_as_they_are_long(self, bench: Bench, field: str) -> None:
+        def listed(value: int) -> dict[str, str]:
+            elements = "".join(f"  - {{name: x{at}, v: {at + value}}}\n" for at in range(1500))
+            return {"a.yaml": f"apiVersion: a.example/v1\nkind: A\nmetadata: {{name: a}}\nspec:\n  l:\n{elements}"}
+
+        rules = "  - {name: a, change: {file: '**'}, allow: anyone}\n"
+        there = bench.rules(rules + f"  - {{name: b, change: {{field: {field!r}}}, deny: nope}}\n", **listed(0))
+        start = time.process_time()
+        there.ask(listed(1), "mona")
+        assert time.process_time() - start < 3
 
     @pytest.mark.parametrize(
         ("denied", "replicas"),
