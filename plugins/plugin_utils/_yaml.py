@@ -745,6 +745,11 @@ def _k8s_tagged(text: str, tag: str) -> Any:
     return float(value) if tag == f"{_CORE}float" else value
 
 
+#: A time to Kustomize (go.yaml.in/yaml/v3, parseTimestamp): with T it has a zone, after a space none.
+_TIME = re.compile(
+    r"[0-9]{4}(-[0-9]{1,2}){2}"
+    r"([Tt]([0-9]{1,2}:){2}[0-9]+([.,][0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})| +([0-9]{1,2}:){2}[0-9]+([.,][0-9]+)?)?"
+)
 #: A time that Kustomize writes as it is.
 _SAME_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,8}[1-9])?(Z|[-+][0-9]{2}:[0-9]{2})"
@@ -762,7 +767,7 @@ def _is_disputed(text: str, tag: str | None, is_plain: bool, value: Any) -> bool
     if is_plain and text[:1] == "0" and _SIGNED_OCTAL.fullmatch(text):
         return True
     is_time = text[4:5] == "-" and (is_plain if tag is None else tag == f"{_CORE}timestamp")
-    return is_time and _K8S_DATE.fullmatch(text) is not None and _SAME_TIME.fullmatch(text) is None
+    return is_time and _TIME.fullmatch(text) is not None and _SAME_TIME.fullmatch(text) is None
 
 
 _SCALARS: Mapping[str, Any] = {"ansible": _ansible_scalar, "k8s": _k8s_scalar}
