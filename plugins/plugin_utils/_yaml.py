@@ -568,11 +568,8 @@ class _Reader:
         except ValueError as error:
             raise self._error(node, f"{_shorten(event.value)}: {error}") from error
         if self.flavour == "k8s" and _is_disputed(event.value, event.tag, event.implicit[0], node.scalar):
-            self._dispute(
-                node,
-                f"{_shorten(event.value)} is not the same to kubectl and to Kustomize; "
-                "put it in quotes, or write true or false",
-            )
+            remedy = "write true or false, or put it in quotes" if type(node.scalar) is bool else "put it in quotes"
+            self._dispute(node, f"{_shorten(event.value)} is not the same to kubectl and to Kustomize; {remedy}")
         return node
 
 
