@@ -308,7 +308,7 @@ class Field:
         return out
 
     @property
-    def by_place(self) -> bool:
+    def has_place(self) -> bool:
         """Whether it names an element of a list by its place."""
         return any(isinstance(token, _Index) for token in self.steps)
 
@@ -432,7 +432,7 @@ class Fields(Patterns):
 
     def __init__(self, value: Value) -> None:
         super().__init__(value, "field", Field)
-        self._placed = [one for one in self.positive if one.by_place]
+        self._placed = [one for one in self.positive if one.has_place]
         self._sides: tuple[Path, Value, Value] = ((), ABSENT, ABSENT)
         self._differing: dict[Path, list[tuple[Path, Value, Value]]] = {}  # of these sides, by the lists' paths
 

@@ -22,22 +22,10 @@ from ansible_collections.weft.platform.plugins.plugin_utils._policy._text import
 
 Result = dict[str, Any]
 
-#: Options of policy_check and their names on the command line of `check`.
-_CHECK = {
-    "repository": "repository",
-    "base": "base",
-    "head": "head",
-    "target": "target",
-    "author": "author",
-    "author_teams": "team",
-    "committers": "committer",
-    "pushers": "pusher",
-    "approvals": "approval",
-    "request": "request",
-    "teams": "teams",
-    "log": "log",
-    "now": "now",
-}
+#: Options of policy_check that are named otherwise on the command line of `check`, where each is said once for a value.
+_SINGULAR = {"author_teams": "team", "committers": "committer", "pushers": "pusher", "approvals": "approval"}
+#: Those that it does not have.
+_OF_THE_TASK = frozenset(["output", "fail"])
 _TEXT, _PATH, _TEXTS = {"type": "str"}, {"type": "path"}, {"type": "list", "elements": "str"}
 _REPOSITORY = {"type": "path", "default": "."}
 _COMMIT = {"type": "str", "default": "HEAD"}
@@ -80,9 +68,9 @@ def check_task(args: Mapping[str, Any]) -> Result:
         PolicyError: the arguments describe no change, or the verdict cannot be recorded or written.
     """
     options = _check.parser().parse_args([])
-    for name, attribute in _CHECK.items():
+    for name in CHECK.keys() - _OF_THE_TASK:
         if args.get(name) is not None:
-            setattr(options, attribute, args[name])
+            setattr(options, _SINGULAR.get(name, name), args[name])
     output: Mapping[str, str] = args.get("output") or {}
     for form in output:
         _format.maker(form)  # a word that is wrong is told before a verdict is recorded
