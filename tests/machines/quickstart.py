@@ -230,6 +230,10 @@ def _task(line: str) -> str | None:
     return found.group(1) if found else None
 
 
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _table(nodes: Sequence[dict[str, Any]]) -> list[str]:
     rows = [("NODE", "ROLE", "STATE", "VERSION", "ADDRESS")]
     for node in nodes:
@@ -300,8 +304,8 @@ def main() -> int:
             return 0
         start = Quickstart(arguments.control_planes, arguments.workers)
         print(
-            f"A Kubernetes {kubernetes_version()} cluster of {start.control_planes} control planes and "
-            f"{start.workers} workers, as container machines on this host."
+            f"A Kubernetes {kubernetes_version()} cluster of {_many(start.control_planes, 'control plane')} and "
+            f"{_many(start.workers, 'worker')}, as container machines on this host."
         )
         if not start.journey.run(start.phases()):
             return 1
